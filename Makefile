@@ -1,0 +1,22 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh Debian 12.
+VENV := .venv
+PY := $(VENV)/bin/python
+TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel
+
+.PHONY: demo test lint bench setup bpf clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml setup.sh
+	./setup.sh $(VENV)
+	touch $@
+
+test: setup lint
+	$(PY) -m pytest $(wildcard $(TIERS))
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
