@@ -1,0 +1,1 @@
+"""What the kernel should look like, and the steps that lead there."""

@@ -1,0 +1,137 @@
+"""What the kernel should look like, computed from what the views say now.
+
+A pure function of its arguments: no memory, so a freshly started agent wants what the old one wanted. What cannot be
+expressed yet (a peer without a number, a neighbour without an IPv4 address) is left out, and appears once it can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+
+from core.config import Config
+from core.kinds import AttachmentRecord
+from core.reconcile.objects import (
+    Bridge,
+    Endpoint,
+    EndpointAddress,
+    EndpointRoute,
+    EndpointUp,
+    Hop,
+    Identity,
+    KernelObject,
+    Tree,
+    VxlanPort,
+)
+from core.types import HostPort, PeerName, ShortId
+
+MULTICAST = "224.0.0.0/4"
+HOST_IFNAME_PREFIX = "vethwepl"
+HOST_IFNAME_DIGITS = 7
+"""Linux allows 15 bytes in an interface name."""
+
+TreeRole = tuple[PeerName | None, tuple[PeerName, ...]]
+"""Our place in a broadcast tree: parent (None when we are the source) and children."""
+
+
+def desired(
+    config: Config,
+    short_id: ShortId | None,
+    short_ids: Mapping[PeerName, ShortId],
+    next_hops: Mapping[PeerName, PeerName],
+    neighbour_addresses: Mapping[PeerName, HostPort],
+    trees: Mapping[PeerName, TreeRole],
+    attachments: Iterable[tuple[str, str, AttachmentRecord]],
+) -> tuple[KernelObject, ...]:
+    """Return every object this host should hold, sorted by stage and key, no key twice.
+
+    `neighbour_addresses` carries overlay ports. Empty when the host drives no kernel.
+    """
+    if not config.datapath:
+        return ()
+    ids = {peer: short_ids[peer] for peer in sorted(short_ids) if peer != config.peer}
+    if short_id is not None:
+        ids[config.peer] = short_id
+    underlay = {peer: place for peer, place in neighbour_addresses.items() if _is_ipv4(place.host)}
+    objects: list[KernelObject] = [*_devices(config)]
+    if short_id is not None:
+        objects.append(Identity(short_id))
+    objects.extend(_hops(config.peer, ids, next_hops, underlay))
+    objects.extend(_trees(config.peer, ids, underlay, trees))
+    for container, ifname, record in attachments:
+        objects.extend(endpoint_objects(config, container, ifname, record))
+    unique: dict[tuple[str, ...], KernelObject] = {}
+    for item in objects:
+        # Numbers clash for a moment after a merge; the lowest peer name keeps its number, as in the view.
+        unique.setdefault(item.key, item)
+    return tuple(sorted(unique.values(), key=lambda item: (item.stage, item.key)))
+
+
+def endpoint_objects(config: Config, container: str, ifname: str, record: AttachmentRecord) -> Iterator[KernelObject]:
+    """Yield what one attachment needs; nothing when it has no address."""
+    if not record.addresses:
+        return
+    netns = record.netns
+    outer = host_ifname(container, ifname)
+    yield Endpoint(container, ifname, outer, netns, record.mac, config.mtu)
+    for cidr in record.addresses:
+        yield EndpointAddress(container, ifname, netns, cidr)
+    yield EndpointUp(container, ifname, netns)
+    if record.multicast_route:
+        yield EndpointRoute(container, ifname, netns, MULTICAST)
+
+
+def host_ifname(container: str, ifname: str) -> str:
+    """Return the outer name of a container's interface: 15 bytes, the same in every run."""
+    digest = hashlib.blake2b(f"{container}\0{ifname}".encode(), digest_size=16).hexdigest()
+    return HOST_IFNAME_PREFIX + digest[:HOST_IFNAME_DIGITS]
+
+
+def _devices(config: Config) -> tuple[Bridge, VxlanPort]:
+    port = config.port + 1
+    return (
+        Bridge(config.bridge, str(config.peer), config.mtu),
+        VxlanPort(f"vxlan-{port}", port, config.mtu, config.bridge),
+    )
+
+
+def _hops(
+    me: PeerName,
+    ids: Mapping[PeerName, ShortId],
+    next_hops: Mapping[PeerName, PeerName],
+    underlay: Mapping[PeerName, HostPort],
+) -> Iterator[Hop]:
+    own = ids.get(me)
+    for peer in sorted(next_hops):
+        via = next_hops[peer]
+        if peer == me or peer not in ids or via not in ids or via not in underlay or ids[peer] == own:
+            continue
+        place = underlay[via]
+        yield Hop(ids[peer], ids[via], place.host, place.port)
+
+
+def _trees(
+    me: PeerName,
+    ids: Mapping[PeerName, ShortId],
+    underlay: Mapping[PeerName, HostPort],
+    trees: Mapping[PeerName, TreeRole],
+) -> Iterator[Tree]:
+    # Our own tree first: in a clash of numbers it must not be replaced by somebody else's.
+    for source in sorted(trees, key=lambda peer: (peer != me, peer)):
+        parent, children = trees[source]
+        if source not in ids or (source == me) != (parent is None):
+            # A tree without a parent passes everything; only our own may.
+            continue
+        if parent is not None and parent not in underlay:
+            continue
+        onward = sorted((ids[child], underlay[child].host) for child in children if child in ids and child in underlay)
+        yield Tree(ids[source], None if parent is None else underlay[parent].host, tuple(onward))
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,261 @@
+"""What the kernel can hold for us, as data.
+
+Every object has a `key` (what it is) and a `stage` (when it is created; removal runs the other way). Two objects with
+one key and different fields are a change. How a freshly started agent recognises each kind as ours is written beside
+it: nothing else may be touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from core.types import ShortId
+
+
+class Stage(IntEnum):
+    """Creation order. An endpoint comes up last, so nothing carries traffic before everything that guards it."""
+
+    DEVICE = 1
+    IDENTITY = 2
+    ROUTE = 3
+    ENDPOINT = 4
+    ADDRESS = 5
+    UP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The bridge that local containers share. Ours by name."""
+
+    name: str
+    """Interface name, `weave`."""
+    mac: str
+    """Its MAC address, which is the peer name."""
+    mtu: int
+    """Bytes."""
+
+    stage = Stage.DEVICE
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("bridge", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class VxlanPort:
+    """The overlay device, a port of the bridge, with its programs. Ours by name and UDP port."""
+
+    name: str
+    """Interface name, `vxlan-6784`."""
+    port: int
+    """UDP port."""
+    mtu: int
+    """Bytes."""
+    bridge: str
+    """Name of the bridge it is a port of."""
+
+    stage = Stage.DEVICE
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("vxlan", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This host's number, in the map `self`. Ours because the map is."""
+
+    short_id: ShortId
+    """1..4095."""
+
+    stage = Stage.IDENTITY
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("identity",)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where frames for a destination go next, in the map `hops`."""
+
+    destination: ShortId
+    """Final peer."""
+    via: ShortId
+    """Neighbour that takes it next."""
+    address: str
+    """IPv4 address of the neighbour in the underlay."""
+    port: int
+    """UDP port of its overlay device."""
+
+    stage = Stage.ROUTE
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("hop", str(self.destination))
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How a broadcast of one source passes this host, in the map `trees`."""
+
+    source: ShortId
+    """Peer that sent it first."""
+    parent: str | None
+    """IPv4 address it must come from; None when we are the source."""
+    children: tuple[tuple[ShortId, str], ...]
+    """Neighbours it goes on to: number and IPv4 address, ascending."""
+
+    stage = Stage.ROUTE
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("tree", str(self.source))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's veth pair, its inner end down. Ours by `ifalias` `weave:<container>@<netns>`."""
+
+    container: str
+    """Identity of the container, at most 128 bytes."""
+    ifname: str
+    """Inner name, `ethwe`."""
+    host_ifname: str
+    """Outer name, `vethwepl…`, at most 15 bytes."""
+    netns: str
+    """Path of the container's network namespace."""
+    mac: str
+    """Inner MAC address."""
+    mtu: int
+    """Bytes."""
+
+    stage = Stage.ENDPOINT
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("endpoint", self.container, self.ifname)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAddress:
+    """An address on a container's interface."""
+
+    container: str
+    """Identity of the container."""
+    ifname: str
+    """Inner name."""
+    netns: str
+    """Path of its namespace."""
+    cidr: str
+    """`a.b.c.d/n`."""
+
+    stage = Stage.ADDRESS
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("address", self.container, self.ifname, self.cidr)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRoute:
+    """A link route on a container's interface; applied after it is up, where the kernel demands it."""
+
+    container: str
+    """Identity of the container."""
+    ifname: str
+    """Inner name."""
+    netns: str
+    """Path of its namespace."""
+    destination: str
+    """`224.0.0.0/4`."""
+
+    stage = Stage.UP
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("route", self.container, self.ifname, self.destination)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUp:
+    """The inner interface is up and its addresses have been announced."""
+
+    container: str
+    """Identity of the container."""
+    ifname: str
+    """Inner name."""
+    netns: str
+    """Path of its namespace."""
+
+    stage = Stage.UP
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("up", self.container, self.ifname)
+
+
+KernelObject = (
+    Bridge | VxlanPort | Identity | Hop | Tree | Endpoint | EndpointAddress | EndpointRoute | EndpointUp
+)
+
+
+class Verb(Enum):
+    """What an operation does."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One step of a plan."""
+
+    verb: Verb
+    """What to do."""
+    object: KernelObject
+    """With what; for REMOVE, as it was observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The kernel did it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadySo:
+    """Nothing had to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It did not work now but may later."""
+
+    after_ms: int
+    """Wait at least this long."""
+    why: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It will not work until somebody changes something."""
+
+    why: str
+    """What the kernel said, about what."""
+    hint: str
+    """What to do."""
+
+
+OpResult = Done | AlreadySo | Again | Refused

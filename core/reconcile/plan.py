@@ -1,0 +1,115 @@
+"""The ordered difference between what the kernel should hold and what it holds.
+
+Invariant: the kernel fails closed after every prefix of a plan. An endpoint is up only while it has its veth pair and
+an address, and comes up only after all its addresses; on the way out it goes down first. So a crash between any two
+operations leaves nothing that carries traffic unguarded. Source: Felix ("think about what happens if Felix crashes or
+stops at this exact point"), laws P1 to P4.
+
+Only observed objects are ever removed, and drivers observe only what is ours: foreign objects cannot appear here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.reconcile.objects import (
+    Bridge,
+    Endpoint,
+    EndpointAddress,
+    EndpointRoute,
+    EndpointUp,
+    Hop,
+    Identity,
+    KernelObject,
+    Op,
+    Tree,
+    Verb,
+    VxlanPort,
+)
+
+Key = tuple[str, ...]
+Objects = dict[Key, KernelObject]
+AttachmentId = tuple[str, str]
+"""Container and inner interface name."""
+
+
+def plan(desired: Iterable[KernelObject], observed: Iterable[KernelObject], *, may_remove: bool) -> tuple[Op, ...]:
+    """Return the operations that lead from `observed` to `desired`: removals descending, then the rest ascending.
+
+    Without `may_remove` (not in sync yet), what is not desired stays; what is desired in another form is still
+    replaced, for the desire proves that we know about it.
+    """
+    want: Objects = {item.key: item for item in desired}
+    have: Objects = {item.key: item for item in observed}
+    doomed = _doomed(want, have, may_remove)
+    removals = sorted(doomed.values(), key=creation_order, reverse=True)
+    ops = [Op(Verb.REMOVE, item) for item in removals]
+    for item in sorted(want.values(), key=creation_order):
+        before = None if item.key in doomed else have.get(item.key)
+        if before is None:
+            ops.append(Op(Verb.CREATE, item))
+        elif before != item:
+            ops.append(Op(Verb.CHANGE, item))
+    return tuple(ops)
+
+
+def creation_order(item: KernelObject) -> tuple[int, bool, Key]:
+    """Return the sort key of creation; removal runs the other way."""
+    # The kernel takes a link route only on an interface that is up.
+    return (item.stage, isinstance(item, EndpointRoute), item.key)
+
+
+def attachment_of(item: KernelObject) -> AttachmentId | None:
+    """Return which attachment an object belongs to; None for the host's own objects."""
+    if isinstance(item, Endpoint | EndpointAddress | EndpointRoute | EndpointUp):
+        return (item.container, item.ifname)
+    return None
+
+
+def vanish_with(item: KernelObject, objects: Iterable[KernelObject]) -> tuple[KernelObject, ...]:
+    """Return which of `objects` the kernel drops by itself when `item` is removed."""
+    if isinstance(item, Endpoint):
+        return tuple(other for other in objects if attachment_of(other) == attachment_of(item) and other != item)
+    if isinstance(item, EndpointUp):
+        return tuple(
+            other
+            for other in objects
+            if isinstance(other, EndpointRoute) and attachment_of(other) == attachment_of(item)
+        )
+    return ()
+
+
+def _doomed(want: Objects, have: Objects, may_remove: bool) -> Objects:
+    doomed: Objects = {}
+    parts: dict[AttachmentId, list[KernelObject]] = {}
+    for key, item in have.items():
+        wanted = want.get(key)
+        if may_remove if wanted is None else not _fits_in_place(item, wanted):
+            doomed[key] = item
+        attachment = attachment_of(item)
+        if attachment is not None:
+            parts.setdefault(attachment, []).append(item)
+    wanted_addresses = {attachment_of(item): True for item in want.values() if isinstance(item, EndpointAddress)}
+    for attachment, members in parts.items():
+        for item in members:
+            if isinstance(item, Endpoint) and item.key in doomed:
+                doomed.update((other.key, other) for other in vanish_with(item, members))
+        guarded = any(isinstance(item, EndpointAddress) and item.key not in doomed for item in members)
+        for item in members:
+            if not isinstance(item, EndpointUp):
+                continue
+            if not guarded and attachment in wanted_addresses:
+                # Between its last old address and its first new one an interface must be down.
+                doomed[item.key] = item
+            if item.key in doomed:
+                doomed.update((other.key, other) for other in vanish_with(item, members))
+    return doomed
+
+
+def _fits_in_place(before: KernelObject, after: KernelObject) -> bool:
+    """Say whether the kernel can get from one form to the other without removing the object."""
+    if before == after:
+        return True
+    if isinstance(before, VxlanPort) and isinstance(after, VxlanPort):
+        return before.port == after.port
+    return isinstance(before, Bridge | Identity | Hop | Tree)
