@@ -1,0 +1,179 @@
+"""The only replicated state: one stream per origin.
+
+Rules of this file: `join` is the only way in for what others said, and keeps per origin the stream with the higher
+sequence number. It knows nothing about kinds; if merging seems to need that, the key or the writer is wrong. It is a
+join-semilattice because numbers are never reused (S1) and a stream's content follows from `(origin, seq)` (S2). Every
+join checks itself against the fingerprint in the head, so corruption, a wrong compaction or a reused number is found
+at the first exchange.
+
+The table of `join`, with `h` the number held:
+
+    head.seq < h, or = h with equal fingerprint     Stale
+    head.seq = h, fingerprint differs               Equivocation
+    since = 0                                       replace, verify: Joined
+    since > h                                       Gap
+    0 < since <= h                                  patch, verify: Joined
+    wrong shape or fingerprint                      Corrupt
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crdt.digest import Digest
+from crdt.fact import STORE_ORIGINS_MAX, Change, Delta, Fact, Origin, StreamHead
+from crdt.stream import Stream, is_well_formed
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Something new was learnt."""
+
+    origin: Origin
+    """Whose stream grew."""
+    changed: tuple[Fact, ...]
+    """Facts that are new here, deletions included, ascending."""
+    removed: tuple[str, ...]
+    """Keys that vanished without a fact, because the stream was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Nothing new."""
+
+    origin: Origin
+    """Whose stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The delta begins after what is held; ask again from `known`."""
+
+    origin: Origin
+    """Whose stream."""
+    known: int
+    """Number held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equivocation:
+    """One number, two contents: the origin reused a number, or somebody speaks in its name."""
+
+    origin: Origin
+    """Whose stream."""
+    seq: int
+    """The number in question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """The delta is not what its head says; nothing was changed."""
+
+    origin: Origin
+    """Whose stream."""
+    why: str
+    """The rule it broke."""
+
+
+JoinResult = Joined | Stale | Gap | Equivocation | Corrupt
+
+
+class Store:
+    """Streams by origin. Mutable map, immutable streams: a copy shares everything."""
+
+    __slots__ = ("_digest", "_streams")
+
+    def __init__(self) -> None:
+        self._streams: dict[Origin, Stream] = {}
+        self._digest = Digest()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Store):
+            return NotImplemented
+        return self._streams == other._streams
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never a key
+
+    def write(self, me: Origin, changes: Sequence[Change]) -> Delta:
+        """Append to our own stream and return what others need to follow.
+
+        Raises: LimitExceeded, with nothing changed.
+        """
+        old = self._streams.get(me) or Stream.empty(me)
+        self._set(old.append(changes))
+        return self.delta_for(me, old.head.seq)
+
+    def join(self, delta: Delta) -> JoinResult:
+        """Merge what was heard. Never raises, whatever the values are. O(facts of that stream)."""
+        origin = delta.origin
+        old = self._streams.get(origin)
+        held = old or Stream.empty(origin)
+        if old is None and len(self._streams) >= STORE_ORIGINS_MAX:
+            return Corrupt(origin, f"more than {STORE_ORIGINS_MAX} origins")
+        if delta.head.seq < held.head.seq:
+            return Stale(origin)
+        if delta.head.seq == held.head.seq:
+            return Stale(origin) if delta.head == held.head else Equivocation(origin, held.head.seq)
+        if not is_well_formed(delta):
+            return Corrupt(origin, "malformed delta")
+        if delta.since > held.head.seq:
+            return Gap(origin, held.head.seq)
+        new = held.patched(delta)
+        if new is None:
+            return Corrupt(origin, "fingerprint or size does not fit")
+        self._set(new)
+        changed = tuple(fact for fact in delta.facts if fact.seq > held.head.seq)
+        removed: tuple[str, ...] = ()
+        if delta.since == 0:
+            removed = tuple(key for key in held.live_keys() if new.get(key) is None)
+        return Joined(origin, changed, removed)
+
+    def delta_for(self, origin: Origin, known: int) -> Delta:
+        """Return what a replica that holds `known` facts of `origin` lacks.
+
+        Raises: KeyError if the origin was never heard of.
+        """
+        return self._streams[origin].delta(known)
+
+    def have(self) -> dict[Origin, int]:
+        """Return the sequence number held of each origin, by origin."""
+        return {origin: self._streams[origin].head.seq for origin in sorted(self._streams)}
+
+    def head(self, origin: Origin) -> StreamHead | None:
+        """Return where a stream stands here."""
+        stream = self._streams.get(origin)
+        return None if stream is None else stream.head
+
+    def stream(self, origin: Origin) -> Stream | None:
+        """Return a stream as held here."""
+        return self._streams.get(origin)
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Return all origins, ascending."""
+        return tuple(sorted(self._streams))
+
+    def drop(self, origin: Origin) -> bool:
+        """Forget a stream; say whether there was one."""
+        stream = self._streams.pop(origin, None)
+        if stream is None:
+            return False
+        self._digest.change(origin, stream.head, None)
+        return True
+
+    def copy(self) -> Store:
+        """Return a store with the same streams. O(origins)."""
+        other = Store()
+        other._streams = dict(self._streams)
+        other._digest = self._digest.copy()
+        return other
+
+    @property
+    def digest(self) -> Digest:
+        """Return the summary of all heads; do not change it."""
+        return self._digest
+
+    def _set(self, stream: Stream) -> None:
+        old = self._streams.get(stream.origin)
+        self._streams[stream.origin] = stream
+        self._digest.change(stream.origin, None if old is None else old.head, stream.head)

@@ -1,0 +1,172 @@
+"""One origin's facts at one sequence number.
+
+Invariants: a Stream is immutable; its content is a function of `(origin, seq)` (law S2). For that, the floor moves
+only together with an append, and deltas apply whole or not at all. Per key only the newest fact is kept; a deletion
+is kept as a fact without body until the floor passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from crdt.fact import (
+    FINGERPRINT_MASK,
+    SEQ_MAX,
+    STREAM_FACTS_MAX,
+    STREAM_SIZE_MAX,
+    Change,
+    Delta,
+    Fact,
+    LimitExceeded,
+    Origin,
+    StreamHead,
+    fact_hash,
+    is_within_limits,
+    size_of,
+)
+
+DELETIONS_KEPT_MAX = 64
+"""A writer forgets its older deletions beyond this; laggards are then replaced instead of patched."""
+
+
+class Stream:
+    """Facts of one origin. Cost of a new version: a copy of a dict of at most `STREAM_FACTS_MAX` references."""
+
+    __slots__ = ("_facts", "_size", "head", "origin")
+
+    def __init__(self, origin: Origin, head: StreamHead, facts: Mapping[str, Fact], size: int) -> None:
+        self.origin = origin
+        self.head = head
+        self._facts = facts
+        self._size = size
+
+    @staticmethod
+    def empty(origin: Origin) -> Stream:
+        """Return a stream that has said nothing."""
+        return Stream(origin, StreamHead(0, 0, 0), {}, 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Stream):
+            return NotImplemented
+        return self.origin == other.origin and self.head == other.head and self._facts == other._facts
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never a key
+
+    def get(self, key: str) -> Fact | None:
+        """Return the live fact of a key."""
+        fact = self._facts.get(key)
+        return None if fact is None or fact.body is None else fact
+
+    def live(self) -> Iterator[Fact]:
+        """Yield live facts in key order."""
+        for key in sorted(self._facts):
+            if self._facts[key].body is not None:
+                yield self._facts[key]
+
+    def since(self, known: int) -> tuple[Fact, ...]:
+        """Return facts newer than `known`, remembered deletions included, ascending."""
+        return tuple(sorted((fact for fact in self._facts.values() if fact.seq > known), key=_seq))
+
+    def append(self, changes: Sequence[Change]) -> Stream:
+        """Return the stream after its writer said more; deleting an unknown key costs a number all the same.
+
+        Raises: LimitExceeded, with this stream unchanged.
+        """
+        facts = dict(self._facts)
+        seq, fingerprint, size = self.head.seq, self.head.fingerprint, self._size
+        for change in changes:
+            if not is_within_limits(change):
+                raise LimitExceeded(f"fact {change.key[:64]!r} is too large: key 256 bytes, body 16 KiB at most")
+            seq += 1
+            fact = Fact(seq, change.key, change.kind, change.body)
+            old = facts.get(fact.key)
+            if old is not None:
+                fingerprint -= fact_hash(self.origin, old)
+                size -= size_of(old)
+            facts[fact.key] = fact
+            fingerprint += fact_hash(self.origin, fact)
+            size += size_of(fact)
+        if len(facts) > STREAM_FACTS_MAX or size > STREAM_SIZE_MAX:
+            raise LimitExceeded(
+                f"this host would publish {len(facts)} facts in {size} bytes; "
+                f"{STREAM_FACTS_MAX} facts in {STREAM_SIZE_MAX} bytes are the limit: detach containers first"
+            )
+        floor = _floor_after(facts, self.head.floor)
+        for key in [key for key, fact in facts.items() if fact.body is None and fact.seq <= floor]:
+            fact = facts.pop(key)
+            fingerprint -= fact_hash(self.origin, fact)
+            size -= size_of(fact)
+        return Stream(self.origin, StreamHead(seq, floor, fingerprint & FINGERPRINT_MASK), facts, size)
+
+    def delta(self, known: int) -> Delta:
+        """Return what a replica with `known` facts lacks: the whole stream when `known` lies below the floor."""
+        since = known if self.head.floor <= known <= self.head.seq else 0
+        return Delta(self.origin, since, self.head, self.since(since))
+
+    def patched(self, delta: Delta) -> Stream | None:
+        """Return the stream after a delta; None when its fingerprint, shape or size is wrong.
+
+        The delta must be newer than this stream and reach back to it, or replace it (`since` 0).
+        """
+        if not is_well_formed(delta):
+            return None
+        replace = delta.since == 0
+        facts: dict[str, Fact] = {} if replace else dict(self._facts)
+        fingerprint, size = (0, 0) if replace else (self.head.fingerprint, self._size)
+        for fact in delta.facts:
+            if not replace and fact.seq <= self.head.seq:
+                continue
+            old = facts.get(fact.key)
+            if old is not None:
+                fingerprint -= fact_hash(self.origin, old)
+                size -= size_of(old)
+            facts[fact.key] = fact
+            fingerprint += fact_hash(self.origin, fact)
+            size += size_of(fact)
+        floor = delta.head.floor
+        for key in [key for key, fact in facts.items() if fact.body is None and fact.seq <= floor]:
+            fact = facts.pop(key)
+            fingerprint -= fact_hash(self.origin, fact)
+            size -= size_of(fact)
+        if fingerprint & FINGERPRINT_MASK != delta.head.fingerprint:
+            return None
+        if len(facts) > STREAM_FACTS_MAX or size > STREAM_SIZE_MAX:
+            return None
+        return Stream(self.origin, delta.head, facts, size)
+
+    def live_keys(self) -> tuple[str, ...]:
+        """Return all live keys, ascending."""
+        return tuple(fact.key for fact in self.live())
+
+
+def is_well_formed(delta: Delta) -> bool:
+    """Say whether a delta could have been made by `Stream.delta`, judged by itself alone."""
+    head = delta.head
+    if not (0 <= head.floor <= head.seq <= SEQ_MAX and 0 <= delta.since <= head.seq):
+        return False
+    if delta.since and delta.since < head.floor:
+        return False
+    if len(delta.facts) > STREAM_FACTS_MAX:
+        return False
+    last, keys = delta.since, dict.fromkeys(fact.key for fact in delta.facts)
+    for fact in delta.facts:
+        if not last < fact.seq <= head.seq or not is_within_limits(fact):
+            return False
+        if fact.body is None and fact.seq <= head.floor:
+            return False
+        last = fact.seq
+    return len(keys) == len(delta.facts)
+
+
+def _seq(fact: Fact) -> int:
+    return fact.seq
+
+
+def _floor_after(facts: Mapping[str, Fact], floor: int) -> int:
+    """Return the floor that leaves at most `DELETIONS_KEPT_MAX` deletions."""
+    deletions = [fact.seq for fact in facts.values() if fact.body is None]
+    if len(deletions) <= DELETIONS_KEPT_MAX:
+        return floor
+    deletions.sort()
+    # Forget half at once, so that laggards are replaced once per 32 deletions and not at each.
+    return max(floor, deletions[-DELETIONS_KEPT_MAX // 2 - 1])
