@@ -205,9 +205,7 @@ class EndpointUp:
         return ("up", self.container, self.ifname)
 
 
-KernelObject = (
-    Bridge | VxlanPort | Identity | Hop | Tree | Endpoint | EndpointAddress | EndpointRoute | EndpointUp
-)
+KernelObject = Bridge | VxlanPort | Identity | Hop | Tree | Endpoint | EndpointAddress | EndpointRoute | EndpointUp
 
 
 class Verb(Enum):

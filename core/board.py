@@ -1,0 +1,101 @@
+"""All live facts, parsed, as the views read them.
+
+The Board is derived: it can be rebuilt from the streams at any time, and must then be equal. It shows, of each peer,
+the facts of its newest incarnation only. Our own facts appear when written, before they are durable; foreign facts
+when joined. Views are cached against `version(kind)`, so that a change costs what depends on it and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from core.kinds import KINDS, NAMES, Body, parse
+from core.types import PeerName
+from crdt.fact import Change, Fact, Origin
+
+B = TypeVar("B")
+
+
+class Board:
+    """Parsed facts by kind, peer and key."""
+
+    def __init__(self, me: Origin) -> None:
+        self._me = me
+        self._newest: dict[str, int] = {}
+        self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
+        self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
+
+    def absorb(self, origin: Origin, changed: Iterable[Fact], removed: Iterable[str] = ()) -> None:
+        """Take in changes of one stream: new facts, and keys that vanished without a fact.
+
+        Facts of an older incarnation are ignored; a newer incarnation replaces all that was shown of the peer.
+        """
+        newest = self._newest.get(origin.peer, -1)
+        if origin.incarnation < newest:
+            return
+        peer = PeerName(origin.peer)
+        if origin.incarnation > newest:
+            self._newest[origin.peer] = origin.incarnation
+            self._clear(peer)
+        for key in removed:
+            for kind in KINDS:
+                self._remove(kind, peer, key)
+        for fact in changed:
+            if fact.kind not in KINDS:
+                continue
+            body = None if fact.body is None else parse(fact.kind, fact.body)
+            if body is None:
+                self._remove(fact.kind, peer, fact.key)
+            else:
+                self._facts[fact.kind].setdefault(peer, {})[fact.key] = body
+                self._versions[fact.kind] += 1
+
+    def preview(self, change: Change) -> None:
+        """Show a change of our own stream before it has a number."""
+        self.absorb(self._me, (Fact(0, change.key, change.kind, change.body),))
+
+    def forget(self, peer: PeerName) -> None:
+        """Show nothing of a peer any more."""
+        self._newest.pop(peer, None)
+        self._clear(peer)
+
+    def version(self, *kinds: type[Body]) -> tuple[int, ...]:
+        """Return a value that differs whenever facts of these kinds do."""
+        return tuple(self._versions[NAMES[kind]] for kind in kinds)
+
+    def peers(self) -> tuple[PeerName, ...]:
+        """Return every peer heard of, ascending."""
+        return tuple(PeerName(peer) for peer in sorted(self._newest))
+
+    def incarnation(self, peer: PeerName) -> int | None:
+        """Return the newest incarnation known of a peer."""
+        return self._newest.get(peer)
+
+    def get(self, peer: PeerName, key: str, kind: type[B]) -> B | None:
+        """Return one fact of a peer."""
+        body = self._facts[NAMES[kind]].get(peer, {}).get(key)  # type: ignore[index]  # B is one of Body
+        return body if isinstance(body, kind) else None
+
+    def of(self, peer: PeerName, kind: type[B]) -> Iterator[tuple[str, B]]:
+        """Yield `(key, body)` of a peer's facts of a kind, by key."""
+        facts = self._facts[NAMES[kind]].get(peer, {})  # type: ignore[index]  # B is one of Body
+        for key in sorted(facts):
+            body = facts[key]
+            if isinstance(body, kind):
+                yield key, body
+
+    def all(self, kind: type[B]) -> Iterator[tuple[PeerName, str, B]]:
+        """Yield `(peer, key, body)` of all facts of a kind, by peer and key."""
+        for peer in sorted(self._facts[NAMES[kind]]):  # type: ignore[index]  # B is one of Body
+            for key, body in self.of(peer, kind):
+                yield peer, key, body
+
+    def _clear(self, peer: PeerName) -> None:
+        for kind, facts in self._facts.items():
+            if facts.pop(peer, None):
+                self._versions[kind] += 1
+
+    def _remove(self, kind: str, peer: PeerName, key: str) -> None:
+        if self._facts[kind].get(peer, {}).pop(key, None) is not None:
+            self._versions[kind] += 1

@@ -1,0 +1,64 @@
+"""What a host is told once, at start, and what it found on its disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.types import PeerName, Subnet
+from crdt.fact import Delta, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMode:
+    """How the ring comes to be. Source: Weave Net's `--ipalloc-init`."""
+
+    mode: str
+    """`seed`, `consensus` or `observer`."""
+    names: tuple[PeerName, ...] = ()
+    """For `seed`: the peers that share the universe; the same list everywhere."""
+    count: int = 0
+    """For `consensus`: expected number of peers; 0 lets the targets decide when first needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of one host."""
+
+    peer: PeerName
+    """Its name, also the bridge's MAC address."""
+    nickname: str
+    """What people call it."""
+    version: str = "0.1.0"
+    """Software version, shown to others."""
+    port: int = 6783
+    """Control port; the overlay uses the next one."""
+    targets: tuple[str, ...] = ()
+    """Peers to dial, as typed."""
+    discovery: bool = True
+    """Dial peers of peers."""
+    connection_limit: int = 200
+    """Connections in and out together; 0 for no limit."""
+    universe: Subnet | None = None
+    """Range shared by all; None switches allocation off."""
+    default_subnet: Subnet | None = None
+    """Where addresses come from unless asked otherwise; None means the universe."""
+    seed: SeedMode = field(default_factory=lambda: SeedMode("consensus"))
+    """How the ring comes to be."""
+    mtu: int = 1376
+    """Bytes on containers' interfaces."""
+    bridge: str = "weave"
+    """Name of the bridge."""
+    resume: bool = False
+    """Use the persisted targets instead of `targets`."""
+    datapath: bool = True
+    """Drive a kernel at all; off for hosts that only gossip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the journal held."""
+
+    origin: Origin
+    """Our own stream's name; a new incarnation when the journal was lost."""
+    streams: tuple[Delta, ...]
+    """Whole streams (`since` 0), own and foreign, checked."""

@@ -1,0 +1,69 @@
+"""What the parts of a Replica share during one `apply`: the moment, the facts, and where decisions go.
+
+Parts never return effects; they `emit` them and `write` changes here, in the order that the contract demands. The
+Replica turns the written changes into one Persist at the end of `apply`, ahead of everything that waits for it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from core.board import Board
+from core.config import Config
+from core.effects import Answer, Effect, Note, Ok, Refusal, SetTimer
+from core.types import Instant, PeerName, RequestId
+from crdt.fact import Change
+from crdt.store import Store
+
+
+@dataclass
+class Context:
+    """Shared by all parts of one Replica."""
+
+    config: Config
+    """Settings."""
+    store: Store
+    """Replicated state: everything foreign, and of our own only what is durable."""
+    board: Board
+    """Parsed facts, our own ones at once."""
+    entropy: random.Random
+    """The only source of randomness."""
+    at: Instant = field(default_factory=lambda: Instant(0, 0))
+    """The moment of the event being applied."""
+    effects: list[Effect] = field(default_factory=list)
+    """What this `apply` has decided so far."""
+    after_commit: list[Effect] = field(default_factory=list)
+    """What may happen only once the changes written in this `apply` are durable."""
+    changes: list[Change] = field(default_factory=list)
+    """Changes of our own stream written in this `apply`; flushed by the Replica."""
+
+    @property
+    def me(self) -> PeerName:
+        """Our name."""
+        return self.config.peer
+
+    def emit(self, effect: Effect) -> None:
+        """Decide an effect."""
+        self.effects.append(effect)
+
+    def write(self, change: Change) -> None:
+        """Decide a change of our own stream; views see it at once, peers once it is durable."""
+        self.changes.append(change)
+        self.board.preview(change)
+
+    def note(self, level: str, text: str) -> None:
+        """Log a line."""
+        self.effects.append(Note(level, text))
+
+    def timer(self, name: str, after_ms: int | None) -> None:
+        """Set a timer relative to now; None cancels it."""
+        self.effects.append(SetTimer(name, None if after_ms is None else self.at.mono_ms + after_ms))
+
+    def answer(self, request: RequestId, text: str = "") -> None:
+        """Answer a question, once everything written in this `apply` is durable."""
+        self.after_commit.append(Answer(request, Ok(text)))
+
+    def refuse(self, request: RequestId, why: str) -> None:
+        """Answer a question with no."""
+        self.effects.append(Answer(request, Refusal(why)))

@@ -1,0 +1,295 @@
+"""How the ring comes to be: the peers agree once on the names that share the universe.
+
+The value (sorted names) and the universe give the ring id and the initial division. With mode `seed` the value is
+configured. With `consensus` it is decided by single-decree Paxos whose messages are facts: each proposer and acceptor
+writes only its own stream, gossip carries it, and a fact is durable before anybody sees it. It runs on first need
+only. An `observer` never votes; its wish is a proposal of round 0, which no acceptor answers but electors act upon.
+
+Rules: an acceptor that lost its log does not vote and is not counted, because it may have voted before. A round
+carries the proposer's incarnation in its low bits, so two lives never share a ballot. What was decided is written down
+by a few peers (`seed/decided`) and wins over all else; rings of different ids are never mixed, only reported.
+
+Source: Lamport, "Paxos Made Simple" (2001); Weave Net's `ipam/paxos`, which keeps acceptors in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from core.context import Context
+from core.ipam.ring import Ring
+from core.kinds import (
+    PeerRecord,
+    RingClaim,
+    SeedAccepted,
+    SeedPromise,
+    SeedProposal,
+    TargetRecord,
+    gone,
+    peer_key,
+    put,
+)
+from core.types import Address, PeerName, Subnet
+
+PROMISE_KEY = "seed/promise"
+ACCEPTED_KEY = "seed/accepted"
+PROPOSAL_KEY = "seed/proposal"
+DECIDED_KEY = "seed/decided"
+TIMER = "ipam.seed"
+RETRY_MS = 5_000
+"""Weave Net's tick. A proposer waits this long for a rival before it outbids it."""
+JITTER_MS = 2_500
+"""Keeps rivals from outbidding each other for ever."""
+STEPS_MAX = 16
+"""One call walks at most through propose, promise, propose, accept, learn, a few times over."""
+COPIES_WANTED = 5
+"""Written copies of the decision; more only cost space, fewer may die together."""
+NAMES_MAX = 512
+"""Names in a decision: 512 of 18 bytes fit into a fact. Later peers get space from these."""
+INCARNATION_BITS = 16
+ROUND_MAX = 1 << 62
+
+Ballot = tuple[int, str]
+Part = tuple[Address, Address, PeerName]
+
+
+class Seed:
+    """This host's part in the decision, and the ring once it is known."""
+
+    def __init__(self, context: Context, universe: Subnet, in_sync: Callable[[], bool]) -> None:
+        self._context = context
+        self._universe = universe
+        self._in_sync = in_sync
+        self._names: tuple[str, ...] = ()
+        self._is_needed = False
+        self._expected = 0
+        self.ring: Ring | None = None
+        """The ring; None until the names are known."""
+
+    def need(self) -> None:
+        """Ask for a ring; cheap when it exists or was asked for."""
+        if self.ring is None and not self._is_needed:
+            self._is_needed = True
+            self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
+        self.step()
+
+    def step(self) -> None:
+        """React to facts until nothing more follows from them."""
+        for _ in range(STEPS_MAX):
+            if self.ring is None:
+                self._learn()
+            if self.ring is not None:
+                self._record()
+                return
+            if not self._in_sync() or not self._advance():
+                return
+
+    def timer(self) -> None:
+        """Outbid a rival that got nowhere."""
+        if self.ring is not None or not self._is_needed:
+            return
+        self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
+        if self._is_elector() and self._in_sync() and self._is_outbid():
+            self._propose()
+        self.step()
+
+    def quorum(self) -> int:
+        """Return how many acceptors must agree."""
+        if not self._expected:
+            targets = sum(1 for _ in self._context.board.of(self._context.me, TargetRecord))
+            self._expected = self._context.config.seed.count or (targets or len(self._context.config.targets)) + 1
+        return self._expected // 2 + 1
+
+    def status(self) -> str:
+        """Say how far the decision is, in Weave Net's words; empty once there is a ring."""
+        if self.ring is not None:
+            return ""
+        if not self._is_needed:
+            return "idle"
+        if not self._is_elector():
+            return "priming"
+        return f"awaiting consensus (quorum: {self.quorum()}, known: {len(self._acceptors())})"
+
+    def alarm(self) -> str:
+        """Describe peers that live in another ring; empty when there are none."""
+        board = self._context.board
+        if self.ring is None:
+            return ""
+        homes: dict[PeerName, dict[str, None]] = {}
+        for peer, key, _ in board.all(RingClaim):
+            homes.setdefault(peer, {})[key.split("/")[1]] = None
+        strangers = {peer: None for peer in homes if self.ring.ring_id not in homes[peer]}
+        for peer, names in self._decisions():
+            if names != self._names:
+                strangers[peer] = None
+        if not strangers:
+            return ""
+        return (
+            f"IP allocation was seeded differently by {', '.join(sorted(strangers))} "
+            f"(our ring is {self.ring.ring_id} of {', '.join(self._names)} in {self._universe}); "
+            "addresses of the two rings are kept apart: reset one side and relaunch it with the other's settings"
+        )
+
+    def _learn(self) -> None:
+        """Take the names from the first source that has them."""
+        board, me = self._context.board, self._context.me
+        own = board.get(me, DECIDED_KEY, SeedAccepted)
+        if own is not None and own.value:
+            self._adopt(own.value)
+        elif self._context.config.seed.mode == "seed":
+            self._adopt(tuple(sorted(dict.fromkeys(self._context.config.seed.names))))
+        else:
+            decisions = sorted(names for _, names in self._decisions())
+            chosen = decisions[0] if decisions else self._chosen()
+            if chosen:
+                self._adopt(chosen)
+
+    def _adopt(self, names: tuple[str, ...]) -> None:
+        if not names:
+            return
+        self._names = names
+        division = divide(self._universe.lo, self._universe.hi, tuple(PeerName(name) for name in names))
+        self.ring = Ring(self._context.board, ring_id_of(self._universe, names), self._universe, division)
+        if self._is_needed:
+            self._context.timer(TIMER, None)
+
+    def _record(self) -> None:
+        """Write the decision down unless enough others have, and withdraw our proposal."""
+        board, me = self._context.board, self._context.me
+        if not self._in_sync():
+            return
+        if board.get(me, PROPOSAL_KEY, SeedProposal) is not None:
+            self._context.write(gone(PROPOSAL_KEY, SeedProposal))
+        if board.get(me, DECIDED_KEY, SeedAccepted) is not None:
+            return
+        decisions = self._decisions()
+        same = sum(1 for _, names in decisions if names == self._names)
+        if same < COPIES_WANTED or same < len(decisions) or me in self._names[:COPIES_WANTED]:
+            self._context.write(put(DECIDED_KEY, SeedAccepted(0, me, self._names)))
+
+    def _advance(self) -> bool:
+        """Take one step as acceptor or proposer; say whether anything was written."""
+        if not self._is_elector():
+            return self._is_needed and self._wish()
+        if any(proposal.round == 0 for _, _, proposal in self._context.board.all(SeedProposal)):
+            self._start()
+        if not self._is_needed:
+            return self._accept()
+        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) is None and not self._highest()[0]:
+            self._propose()
+            return True
+        return self._accept() or self._settle()
+
+    def _start(self) -> None:
+        if not self._is_needed:
+            self._is_needed = True
+            self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
+
+    def _wish(self) -> bool:
+        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) is not None:
+            return False
+        self._context.write(put(PROPOSAL_KEY, SeedProposal(0, ())))
+        return True
+
+    def _propose(self) -> None:
+        life = (self._context.board.incarnation(self._context.me) or 0) & ((1 << INCARNATION_BITS) - 1)
+        counter = (self._highest()[0] >> INCARNATION_BITS) + 1
+        self._context.write(put(PROPOSAL_KEY, SeedProposal(counter << INCARNATION_BITS | life, ())))
+
+    def _accept(self) -> bool:
+        """Answer the greatest proposal, if we may."""
+        if not self._may_vote(self._context.me):
+            return False
+        board, me = self._context.board, self._context.me
+        best = max(self._proposals(), default=None)
+        if best is None:
+            return False
+        ballot, value = best
+        promise = board.get(me, PROMISE_KEY, SeedPromise)
+        promised: Ballot = (0, "") if promise is None else (promise.round, promise.proposer)
+        accepted = board.get(me, ACCEPTED_KEY, SeedAccepted)
+        held: Ballot = (0, "") if accepted is None else (accepted.round, accepted.proposer)
+        if ballot < promised:
+            return False
+        if ballot > promised:
+            self._context.write(put(PROMISE_KEY, SeedPromise(*ballot)))
+        if value and ballot > held:
+            self._context.write(put(ACCEPTED_KEY, SeedAccepted(*ballot, value)))
+            return True
+        return ballot > promised
+
+    def _settle(self) -> bool:
+        """Move our proposal to phase two once a quorum has promised."""
+        board, me = self._context.board, self._context.me
+        proposal = board.get(me, PROPOSAL_KEY, SeedProposal)
+        if proposal is None or proposal.value or not proposal.round:
+            return False
+        promisers = [peer for peer, promise in self._acceptors() if promise == SeedPromise(proposal.round, me)]
+        if len(promisers) < self.quorum():
+            return False
+        votes = [vote for peer in promisers if (vote := board.get(peer, ACCEPTED_KEY, SeedAccepted)) is not None]
+        last = max(votes, key=_ballot, default=None)
+        value = tuple(sorted(peer for peer, _ in self._acceptors()))[:NAMES_MAX] if last is None else last.value
+        self._context.write(put(PROPOSAL_KEY, SeedProposal(proposal.round, value)))
+        return True
+
+    def _chosen(self) -> tuple[str, ...]:
+        """Return the value that a quorum has accepted at one ballot; empty when none has."""
+        if not self._is_elector():
+            return ()
+        counts: dict[SeedAccepted, int] = {}
+        for peer, key, vote in self._context.board.all(SeedAccepted):
+            if key == ACCEPTED_KEY and self._may_vote(peer):
+                counts[vote] = counts.get(vote, 0) + 1
+        winners = [vote for vote, count in counts.items() if count >= self.quorum()]
+        return max(winners, key=_ballot).value if winners else ()
+
+    def _decisions(self) -> list[tuple[PeerName, tuple[str, ...]]]:
+        every = self._context.board.all(SeedAccepted)
+        return [(peer, vote.value) for peer, key, vote in every if key == DECIDED_KEY and vote.value]
+
+    def _acceptors(self) -> list[tuple[PeerName, SeedPromise]]:
+        every = self._context.board.all(SeedPromise)
+        return [(peer, promise) for peer, _, promise in every if self._may_vote(peer)]
+
+    def _proposals(self) -> list[tuple[Ballot, tuple[str, ...]]]:
+        every = self._context.board.all(SeedProposal)
+        return [((body.round, peer), body.value) for peer, _, body in every if 0 < body.round < ROUND_MAX]
+
+    def _highest(self) -> Ballot:
+        promises = [(promise.round, promise.proposer) for _, promise in self._acceptors()]
+        return max([ballot for ballot, _ in self._proposals()] + promises, default=(0, ""))
+
+    def _is_outbid(self) -> bool:
+        proposal = self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal)
+        return proposal is None or (proposal.round, self._context.me) < self._highest()
+
+    def _is_elector(self) -> bool:
+        return self._context.config.seed.mode == "consensus"
+
+    def _may_vote(self, peer: PeerName) -> bool:
+        """Say whether a peer is in its first life, as far as it tells."""
+        record = self._context.board.get(peer, peer_key(), PeerRecord)
+        return record is None or record.adopts == 0
+
+
+def ring_id_of(universe: Subnet, names: tuple[str, ...]) -> str:
+    """Name a ring after everything that its initial division depends on."""
+    return blake2b(f"{universe}\0{','.join(names)}".encode(), digest_size=6).hexdigest()
+
+
+def divide(lo: Address, hi: Address, names: tuple[PeerName, ...]) -> tuple[Part, ...]:
+    """Share `[lo, hi)` by halving: the first half of the names, rounded down, gets the lower half of the addresses.
+
+    Names that find less than one address get nothing. Source: Weave Net's `ring.ClaimForPeers`.
+    """
+    if len(names) == 1 or hi - lo == 1:
+        return ((lo, hi, names[0]),)
+    middle = Address(lo + (hi - lo) // 2)
+    half = len(names) // 2
+    return divide(lo, middle, names[:half]) + divide(middle, hi, names[half:])
+
+
+def _ballot(vote: SeedAccepted) -> Ballot:
+    return (vote.round, vote.proposer)

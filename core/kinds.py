@@ -1,0 +1,277 @@
+"""Every kind of fact: its key, its body, its reader and its writer.
+
+Rules: a kind's name carries its schema (`ring.1`). A body is a MessagePack map; fields we do not know are ignored by
+us and stay in the stored bytes. A body that does not fit its kind reads as None: peers may be newer, and a view must
+be total. What a body means is said by the view that reads it, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgpack
+
+from core.types import Address, PeerName, ShortId
+from crdt.fact import Change
+
+BODY_DEPTH_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """`peer/self`: who wrote this stream."""
+
+    nickname: str
+    """What people call the host."""
+    version: str
+    """Software version."""
+    port: int
+    """Control port it listens on; discovery dials it."""
+    adopts: int
+    """Highest incarnation whose facts this one has re-asserted; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRecord:
+    """`link/<peer>`: the writer has a connection to that peer."""
+
+    address: str
+    """`host:port` at the far end, as the writer sees it."""
+    outbound: bool
+    """The writer dialled."""
+    established: bool
+    """Handshake done; the link routes when both ends say so."""
+    transport: str
+    """`fastdp` or `sleeve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShortIdRecord:
+    """`id/self`: the writer's number in the datapath."""
+
+    short_id: int
+    """1..4095; in a clash the lowest peer name keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingClaim:
+    """`ring/<ring id>/<lo in hex>`: the writer says who owns a range."""
+
+    lo: int
+    """First address."""
+    hi: int
+    """One past the last address."""
+    generation: int
+    """Raised by takeover only."""
+    epoch: int
+    """Raised by the owner at each change."""
+    owner: str
+    """Peer name."""
+    free: int
+    """Log2 of free addresses in it, rounded down; -1 when full."""
+    why: str
+    """What led to the claim, for people: `seed`, `donated by …`, `taken over from …`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedPromise:
+    """`seed/promise`: Paxos acceptor state, phase one."""
+
+    round: int
+    """Ballot number promised."""
+    proposer: str
+    """Whose ballot; ties go to the greater name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAccepted:
+    """`seed/accepted`: Paxos acceptor state, phase two."""
+
+    round: int
+    """Ballot number accepted."""
+    proposer: str
+    """Whose ballot."""
+    value: tuple[str, ...]
+    """Peer names that share the universe."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedProposal:
+    """`seed/proposal`: what a proposer asks the acceptors; phase 1 without value, phase 2 with it."""
+
+    round: int
+    """Ballot number."""
+    value: tuple[str, ...]
+    """Empty in phase one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRecord:
+    """`ip/<ident>/<address>`: the writer has given that address to a container."""
+
+    address: int
+    """The address."""
+    prefix: int
+    """Prefix length of the subnet it was asked for."""
+    expires_ms: int
+    """Unused for now, 0; wall clocks decide nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentRecord:
+    """`att/<container>/<ifname>`: a container's interface on the network."""
+
+    mac: str
+    """Its MAC address."""
+    addresses: tuple[str, ...]
+    """CIDRs on the interface, as text."""
+    netns: str
+    """Path of the network namespace on the writer's host."""
+    multicast_route: bool
+    """Send multicast to this interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """`target/<host:port>`: the operator asked this host to connect there."""
+
+    name: str
+    """As the operator typed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredRecord:
+    """`retired/<peer>`: the writer has taken over that peer's addresses."""
+
+    incarnation: int
+    """The newest incarnation it covers."""
+
+
+Body = (
+    PeerRecord
+    | LinkRecord
+    | ShortIdRecord
+    | RingClaim
+    | SeedPromise
+    | SeedAccepted
+    | SeedProposal
+    | AddressRecord
+    | AttachmentRecord
+    | TargetRecord
+    | RetiredRecord
+)
+
+KINDS: dict[str, type[Body]] = {
+    "peer.1": PeerRecord,
+    "link.1": LinkRecord,
+    "id.1": ShortIdRecord,
+    "ring.1": RingClaim,
+    "promise.1": SeedPromise,
+    "accepted.1": SeedAccepted,
+    "proposal.1": SeedProposal,
+    "ip.1": AddressRecord,
+    "att.1": AttachmentRecord,
+    "target.1": TargetRecord,
+    "retired.1": RetiredRecord,
+}
+NAMES: dict[type[Body], str] = {body: name for name, body in KINDS.items()}
+
+
+def put(key: str, body: Body) -> Change:
+    """Make the change that writes `body` under `key`."""
+    values = {field.name: getattr(body, field.name) for field in fields(body)}
+    # Addresses exceed MessagePack's 64-bit integers.
+    packed = {name: _wide(value) for name, value in values.items()}
+    return Change(key, NAMES[type(body)], msgpack.packb(packed))
+
+
+def gone(key: str, body: type[Body]) -> Change:
+    """Make the change that deletes `key`."""
+    return Change(key, NAMES[body], None)
+
+
+def parse(kind: str, body: bytes) -> Body | None:
+    """Read a body; None when the kind is unknown or the body does not fit it. Never raises."""
+    shape = KINDS.get(kind)
+    if shape is None:
+        return None
+    try:
+        values = msgpack.unpackb(body, max_map_len=64, max_array_len=4096, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    arguments: dict[str, Any] = {}
+    for field in fields(shape):
+        reader = _READERS[str(field.type)]
+        value = reader(values.get(field.name))
+        if value is None:
+            return None
+        arguments[field.name] = value
+    return shape(**arguments)
+
+
+def peer_key() -> str:
+    """Key of the writer's own record."""
+    return "peer/self"
+
+
+def link_key(peer: PeerName) -> str:
+    """Key of the link to `peer`."""
+    return f"link/{peer}"
+
+
+def ring_key(ring_id: str, lo: Address) -> str:
+    """Key of the claim that begins at `lo`."""
+    return f"ring/{ring_id}/{lo:x}"
+
+
+def address_key(ident: str, address: Address) -> str:
+    """Key of one address given to `ident`."""
+    return f"ip/{ident}/{address:x}"
+
+
+def attachment_key(container: str, ifname: str) -> str:
+    """Key of a container's interface."""
+    return f"att/{container}/{ifname}"
+
+
+def is_short_id(value: int) -> bool:
+    """Say whether a number can be a peer's number in the datapath."""
+    return 1 <= ShortId(value) <= 4095
+
+
+def _wide(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1 << 63:
+        return value.to_bytes(17, "big")
+    return value
+
+
+def _read_int(value: Any) -> int | None:
+    if isinstance(value, bytes) and len(value) == 17:
+        return int.from_bytes(value, "big")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _read_str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_bool(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _read_texts(value: Any) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return None
+    return tuple(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "int": _read_int,
+    "str": _read_str,
+    "bool": _read_bool,
+    "tuple[str, ...]": _read_texts,
+}

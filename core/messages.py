@@ -1,0 +1,125 @@
+"""What peers say to each other, as data. `wire` turns it into bytes and back.
+
+Gossip is announce, need, delta (`Have`, `Need`, `Deltas`), repaired by a periodic `Digest` that leads to `Buckets`
+and then to a `Have` restricted to the buckets that differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.types import Address, PeerName
+from crdt.fact import Delta, Origin
+
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of either side."""
+
+    protocol_min: int
+    """Oldest protocol spoken."""
+    protocol_max: int
+    """Newest protocol spoken."""
+    peer: PeerName
+    """Who is speaking."""
+    nickname: str
+    """What people call it."""
+    uid: int
+    """64 random bits drawn at each start: tells oneself from a namesake."""
+    incarnation: int
+    """Of its stream."""
+    port: int
+    """Control port it listens on."""
+    dial: int
+    """Number of this dial by the dialler, ascending; 0 from the side that accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing to say, still here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """The sender holds these streams up to these numbers."""
+
+    heads: tuple[tuple[Origin, int], ...]
+    """Origin and sequence number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The sender wants what it lacks of these streams."""
+
+    known: tuple[tuple[Origin, int], ...]
+    """Origin and the sequence number held; 0 for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """Pieces of streams."""
+
+    deltas: tuple[Delta, ...]
+    """Each complete in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Fingerprint of the sender's whole store."""
+
+    root: int
+    """128 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Fingerprints of the sender's store, in 64 parts."""
+
+    buckets: tuple[int, ...]
+    """64 numbers of 64 bits."""
+    answer_wanted: bool
+    """The receiver should send its own buckets back."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceAsk:
+    """A peer without free addresses asks an owner for some."""
+
+    lo: Address
+    """Any free part of `[lo, hi)` helps."""
+    hi: Address
+    """One past the end."""
+    exact: bool
+    """The whole range is wanted (a claim), not just any part."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceRefused:
+    """The asked peer could give nothing. Space given arrives as facts."""
+
+    lo: Address
+    """As asked."""
+    hi: Address
+    """As asked."""
+    why: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A message for one peer that may be several links away; relayed, may be lost."""
+
+    source: PeerName
+    """Who sends."""
+    destination: PeerName
+    """Who shall get it."""
+    ttl: int
+    """Relays left, at most 64."""
+    body: SpaceAsk | SpaceRefused
+    """What it says."""
+
+
+Message = Hello | Heartbeat | Have | Need | Deltas | Digest | Buckets | Routed

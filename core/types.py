@@ -1,0 +1,142 @@
+"""The small values that everything else is made of: identities, times, addresses.
+
+Addresses are 128-bit integers. IPv4 lives where RFC 4291 §2.5.5.2 maps it (`::ffff:a.b.c.d`), so one integer line
+carries both families and no data structure needs to know which is which.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import NewType
+
+PeerName = NewType("PeerName", str)
+"""Stable name of a host, written as a MAC address: `7e:21:4a:70:2f:45`."""
+LinkId = NewType("LinkId", int)
+"""One TCP connection, numbered by the shell; never reused within a run."""
+RequestId = NewType("RequestId", int)
+"""One question from outside that gets one Answer; numbered by the shell."""
+Ticket = NewType("Ticket", int)
+"""One Persist effect; tickets are confirmed in order."""
+ShortId = NewType("ShortId", int)
+"""12-bit number of a peer in the datapath, 1..4095; 0 is nobody."""
+Address = NewType("Address", int)
+"""A 128-bit address; IPv4 in its mapped form."""
+
+SHORT_ID_MAX = 4095
+V4_MAPPED = 0xFFFF << 32
+"""Where IPv4 begins on the 128-bit line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment, as told by the shell."""
+
+    mono_ms: int
+    """Milliseconds of a clock that never goes back; decides everything."""
+    wall_ms: int
+    """Milliseconds since 1970; shown to people, never decides."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HostPort:
+    """Where a peer listens or a connection ends, in the underlay."""
+
+    host: str
+    """A numeric address, or a name that the shell resolves at every dial."""
+    port: int
+    """TCP port, 1..65535."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Subnet:
+    """A CIDR block; host bits are zero."""
+
+    lo: Address
+    """First address."""
+    prefix: int
+    """Length of the network part as written: 0..32 for IPv4, 0..128 for IPv6."""
+
+    @property
+    def hi(self) -> Address:
+        """One past the last address."""
+        return Address(self.lo + (1 << (self.width - self.prefix)))
+
+    @property
+    def width(self) -> int:
+        """Bits of the family: 32 or 128."""
+        return 32 if is_v4(self.lo) else 128
+
+    def __contains__(self, address: Address) -> bool:
+        return self.lo <= address < self.hi
+
+    def __str__(self) -> str:
+        return f"{address_text(self.lo)}/{self.prefix}"
+
+
+def is_v4(address: Address) -> bool:
+    """Say whether the address lies in the mapped IPv4 block."""
+    return address >> 32 == 0xFFFF
+
+
+def address_of(text: str) -> Address:
+    """Read an IPv4 or IPv6 address.
+
+    Raises: ValueError with a message for people.
+    """
+    ip = ipaddress.ip_address(text)
+    return Address(V4_MAPPED | int(ip)) if ip.version == 4 else Address(int(ip))
+
+
+def address_text(address: Address) -> str:
+    """Write an address the way people read it."""
+    if is_v4(address):
+        return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
+    return str(ipaddress.IPv6Address(address))
+
+
+def subnet_of(text: str) -> Subnet:
+    """Read `a.b.c.d/n`; host bits must be zero.
+
+    Raises: ValueError with Weave Net's message for stray host bits.
+    """
+    interface = ipaddress.ip_interface(text)
+    if "/" not in text:
+        raise ValueError(f"invalid CIDR address: {text}")
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"invalid subnet - bits after network prefix are not all zero: {text}")
+    return Subnet(address_of(str(interface.ip)), interface.network.prefixlen)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cidr:
+    """An address with its prefix length, as assigned to an interface."""
+
+    address: Address
+    """The host's address."""
+    prefix: int
+    """Length of its network part."""
+
+    @property
+    def subnet(self) -> Subnet:
+        """The block this address lies in."""
+        width = 32 if is_v4(self.address) else 128
+        size = 1 << (width - self.prefix)
+        return Subnet(Address(self.address - self.address % size), self.prefix)
+
+    def __str__(self) -> str:
+        return f"{address_text(self.address)}/{self.prefix}"
+
+
+def cidr_of(text: str) -> Cidr:
+    """Read `a.b.c.d/n`; host bits may be set.
+
+    Raises: ValueError.
+    """
+    if "/" not in text:
+        raise ValueError(f"invalid CIDR address: {text}")
+    interface = ipaddress.ip_interface(text)
+    return Cidr(address_of(str(interface.ip)), interface.network.prefixlen)
