@@ -1,0 +1,1 @@
+"""The world: network, disk, containers, people."""

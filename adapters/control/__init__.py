@@ -1,0 +1,1 @@
+"""People and scripts: HTTP, the control socket, the command line."""

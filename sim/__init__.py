@@ -1,0 +1,1 @@
+"""The deterministic simulator: the production Replica in a world made of one seed."""
