@@ -1,0 +1,1 @@
+"""The kernel: drivers that observe and change it. No policy lives here."""

@@ -1,0 +1,66 @@
+"""Every outcome of a join, one example each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crdt.fact import Change, Origin
+from crdt.store import Corrupt, Equivocation, Gap, Joined, Stale, Store
+from crdt.stream import DELETIONS_KEPT_MAX
+
+A = Origin("a", 1)
+
+
+def put(key: str, body: bytes = b"x") -> Change:
+    return Change(key, "k.1", body)
+
+
+def delete(key: str) -> Change:
+    return Change(key, "k.1", None)
+
+
+def test_new_facts_are_joined_and_old_ones_are_stale() -> None:
+    writer, reader = Store(), Store()
+    delta = writer.write(A, [put("one"), put("two")])
+    outcome = reader.join(delta)
+    assert isinstance(outcome, Joined)
+    assert [fact.key for fact in outcome.changed] == ["one", "two"]
+    assert reader == writer
+    assert reader.join(delta) == Stale(A)
+
+
+def test_a_delta_that_begins_too_late_is_a_gap() -> None:
+    writer, reader = Store(), Store()
+    reader.join(writer.write(A, [put("one")]))
+    writer.write(A, [put("two")])
+    late = writer.write(A, [put("three")])
+    assert reader.join(late) == Gap(A, 1)
+    assert reader.join(writer.delta_for(A, 1)).__class__ is Joined
+    assert reader == writer
+
+
+def test_one_number_with_two_contents_is_equivocation() -> None:
+    writer, liar, reader = Store(), Store(), Store()
+    reader.join(writer.write(A, [put("one", b"x")]))
+    assert reader.join(liar.write(A, [put("one", b"y")])) == Equivocation(A, 1)
+
+
+def test_a_changed_body_is_corrupt_and_changes_nothing() -> None:
+    writer, reader = Store(), Store()
+    delta = writer.write(A, [put("one")])
+    forged = replace(delta, facts=(replace(delta.facts[0], body=b"forged"),))
+    assert isinstance(reader.join(forged), Corrupt)
+    assert reader == Store()
+
+
+def test_a_laggard_behind_the_floor_receives_a_replacement() -> None:
+    writer, reader = Store(), Store()
+    reader.join(writer.write(A, [put(f"k{i}") for i in range(200)]))
+    for i in range(DELETIONS_KEPT_MAX + 2):
+        writer.write(A, [delete(f"k{i}")])
+    delta = writer.delta_for(A, 200)
+    assert delta.since == 0
+    outcome = reader.join(delta)
+    assert isinstance(outcome, Joined)
+    assert "k0" in outcome.removed
+    assert reader == writer
