@@ -1,8 +1,10 @@
 """All live facts, parsed, as the views read them.
 
 The Board is derived: it can be rebuilt from the streams at any time, and must then be equal. It shows, of each peer,
-the facts of its newest incarnation only. Our own facts appear when written, before they are durable; foreign facts
-when joined. Views are cached against `version(kind)`, so that a change costs what depends on it and no more.
+the facts of its newest incarnation only; of older ones just the ring claims, until a newer one says that it has
+adopted them, for no address may lose its owner when a host loses its disk. Our own facts appear when written, before
+they are durable; foreign facts when joined. Views are cached against `version(kind)`, so that a change costs what
+depends on it and no more.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from core.kinds import KINDS, NAMES, Body, parse
+from core.kinds import KINDS, NAMES, Body, PeerRecord, RingClaim, parse, peer_key
 from core.types import PeerName
 from crdt.fact import Change, Fact, Origin
 
@@ -23,21 +25,23 @@ class Board:
     def __init__(self, me: Origin) -> None:
         self._me = me
         self._newest: dict[str, int] = {}
+        self._orphans: dict[PeerName, dict[int, dict[str, Body]]] = {}
         self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
         self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
 
     def absorb(self, origin: Origin, changed: Iterable[Fact], removed: Iterable[str] = ()) -> None:
         """Take in changes of one stream: new facts, and keys that vanished without a fact.
 
-        Facts of an older incarnation are ignored; a newer incarnation replaces all that was shown of the peer.
+        A newer incarnation replaces all that was shown of the peer, except for ring claims that nobody has adopted.
         """
         newest = self._newest.get(origin.peer, -1)
-        if origin.incarnation < newest:
-            return
         peer = PeerName(origin.peer)
+        if origin.incarnation < newest:
+            self._absorb_orphans(peer, origin.incarnation, changed, removed)
+            return
         if origin.incarnation > newest:
             self._newest[origin.peer] = origin.incarnation
-            self._clear(peer)
+            self._orphan(peer, newest)
         for key in removed:
             for kind in KINDS:
                 self._remove(kind, peer, key)
@@ -50,6 +54,8 @@ class Board:
             else:
                 self._facts[fact.kind].setdefault(peer, {})[fact.key] = body
                 self._versions[fact.kind] += 1
+                if isinstance(body, PeerRecord) and body.adopts:
+                    self._release(peer)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -58,6 +64,7 @@ class Board:
     def forget(self, peer: PeerName) -> None:
         """Show nothing of a peer any more."""
         self._newest.pop(peer, None)
+        self._orphans.pop(peer, None)
         self._clear(peer)
 
     def version(self, *kinds: type[Body]) -> tuple[int, ...]:
@@ -71,6 +78,11 @@ class Board:
     def incarnation(self, peer: PeerName) -> int | None:
         """Return the newest incarnation known of a peer."""
         return self._newest.get(peer)
+
+    def adopted(self, peer: PeerName) -> int:
+        """Return the incarnation up to which the peer's streams are superseded; 0 for none."""
+        record = self.get(peer, peer_key(), PeerRecord)
+        return 0 if record is None else min(record.adopts, self._newest[peer] - 1)
 
     def get(self, peer: PeerName, key: str, kind: type[B]) -> B | None:
         """Return one fact of a peer."""
@@ -86,10 +98,46 @@ class Board:
                 yield key, body
 
     def all(self, kind: type[B]) -> Iterator[tuple[PeerName, str, B]]:
-        """Yield `(peer, key, body)` of all facts of a kind, by peer and key."""
+        """Yield `(peer, key, body)` of all facts of a kind, by peer and key; ring claims of orphaned lives last."""
         for peer in sorted(self._facts[NAMES[kind]]):  # type: ignore[index]  # B is one of Body
             for key, body in self.of(peer, kind):
                 yield peer, key, body
+        if kind is RingClaim:
+            for peer in sorted(self._orphans):
+                for incarnation in sorted(self._orphans[peer]):
+                    for key, claim in sorted(self._orphans[peer][incarnation].items()):
+                        assert isinstance(claim, kind)
+                        yield peer, key, claim
+
+    def _orphan(self, peer: PeerName, incarnation: int) -> None:
+        """Keep the ring claims of the life that ended, hide everything else of it."""
+        claims = self._facts[NAMES[RingClaim]].get(peer)
+        if claims:
+            self._orphans.setdefault(peer, {})[incarnation] = dict(claims)
+        self._clear(peer)
+
+    def _absorb_orphans(
+        self, peer: PeerName, incarnation: int, changed: Iterable[Fact], removed: Iterable[str]
+    ) -> None:
+        if incarnation <= self.adopted(peer):
+            return
+        claims = self._orphans.setdefault(peer, {}).setdefault(incarnation, {})
+        for key in removed:
+            claims.pop(key, None)
+        for fact in changed:
+            body = None if fact.body is None else parse(fact.kind, fact.body)
+            if isinstance(body, RingClaim):
+                claims[fact.key] = body
+            else:
+                claims.pop(fact.key, None)
+        self._versions[NAMES[RingClaim]] += 1
+
+    def _release(self, peer: PeerName) -> None:
+        adopted = self.adopted(peer)
+        orphans = self._orphans.get(peer, {})
+        for incarnation in [life for life in orphans if life <= adopted]:
+            del orphans[incarnation]
+            self._versions[NAMES[RingClaim]] += 1
 
     def _clear(self, peer: PeerName) -> None:
         for kind, facts in self._facts.items():

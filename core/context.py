@@ -13,8 +13,8 @@ from core.board import Board
 from core.config import Config
 from core.effects import Answer, Effect, Note, Ok, Refusal, SetTimer
 from core.types import Instant, PeerName, RequestId
-from crdt.fact import Change
-from crdt.store import Store
+from crdt.fact import Change, Delta, Origin
+from crdt.store import Joined, JoinResult, Stale, Store
 
 
 @dataclass
@@ -38,6 +38,11 @@ class Context:
     changes: list[Change] = field(default_factory=list)
     """Changes of our own stream written in this `apply`; flushed by the Replica."""
 
+    learnt: list[Delta] = field(default_factory=list)
+    """Foreign deltas joined in this `apply`; flushed by the Replica."""
+    dropped: list[Origin] = field(default_factory=list)
+    """Streams forgotten in this `apply`; flushed by the Replica."""
+
     @property
     def me(self) -> PeerName:
         """Our name."""
@@ -51,6 +56,31 @@ class Context:
         """Decide a change of our own stream; views see it at once, peers once it is durable."""
         self.changes.append(change)
         self.board.preview(change)
+
+    def learn(self, delta: Delta) -> JoinResult:
+        """Join what a peer said into store and views, and have it kept.
+
+        Streams that a later life of their writer has adopted are superseded, and forgotten as soon as that is known.
+        """
+        peer = PeerName(delta.origin.peer)
+        assert peer != self.me or delta.origin.incarnation != self.board.incarnation(peer), "our own stream is ours"
+        if delta.origin.incarnation <= self.board.adopted(peer):
+            return Stale(delta.origin)
+        result = self.store.join(delta)
+        if isinstance(result, Joined):
+            self.learnt.append(delta)
+            self.board.absorb(delta.origin, result.changed, result.removed)
+            self.forget_superseded(peer)
+        return result
+
+    def forget_superseded(self, peer: PeerName) -> None:
+        """Drop the streams of a peer's earlier lives that it has adopted."""
+        adopted = self.board.adopted(peer)
+        if not adopted:
+            return
+        for origin in self.store.origins():
+            if origin.peer == peer and origin.incarnation <= adopted and self.store.drop(origin):
+                self.dropped.append(origin)
 
     def note(self, level: str, text: str) -> None:
         """Log a line."""
