@@ -29,6 +29,11 @@ class Board:
         self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
         self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
 
+    @property
+    def me(self) -> Origin:
+        """Our own stream."""
+        return self._me
+
     def absorb(self, origin: Origin, changed: Iterable[Fact], removed: Iterable[str] = ()) -> None:
         """Take in changes of one stream: new facts, and keys that vanished without a fact.
 

@@ -104,15 +104,20 @@ def fact_hash(origin: Origin, fact: Fact) -> int:
 
 def size_of(fact: Fact | Change) -> int:
     """Return the bytes a fact counts for in `STREAM_SIZE_MAX`."""
-    return len(fact.key) + len(fact.kind) + len(fact.body or b"")
+    return _byte_size(fact.key) + _byte_size(fact.kind) + len(fact.body or b"")
 
 
 def is_within_limits(fact: Fact | Change) -> bool:
     """Say whether key, kind and body are of a size that may travel."""
     return (
-        0 < len(fact.key.encode("utf-8", "surrogatepass")) <= KEY_SIZE_MAX
-        and 0 < len(fact.kind.encode("utf-8", "surrogatepass")) <= KIND_SIZE_MAX
+        0 < _byte_size(fact.key) <= KEY_SIZE_MAX
+        and 0 < _byte_size(fact.kind) <= KIND_SIZE_MAX
         and len(fact.body or b"") <= FACT_BODY_SIZE_MAX
         and "\0" not in fact.key
         and "\0" not in fact.kind
     )
+
+
+def _byte_size(text: str) -> int:
+    # Nearly every key is ASCII, and then the answer is free.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
