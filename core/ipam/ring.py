@@ -5,6 +5,10 @@ the next epoch, and a writer never lowers what its own stream says about an addr
 address away can never again believe that it owns it, whatever it has or has not heard. Two claims of one generation
 and epoch with different owners (a takeover made twice) are a conflict: shown, resolved by name, never an error.
 
+For the same reason a giver keeps its claim for ever, as a note that the range is no longer its own: streams arrive one
+by one, and a reader may see the receiver's next gift before it sees who got it. Old notes may be joined under a single
+claim to `NOBODY`, see `space`.
+
 The initial division of the universe needs no claims: it follows from the seed, as generation 0, epoch 0.
 
 Source: research §3.3; half-open intervals instead of Weave Net's tokens, whose end depends on unheard-of streams.
@@ -22,6 +26,8 @@ from crdt.intervals import IntervalMap
 
 Rank = tuple[int, int, str]
 """Generation, epoch, owner: what claims are compared by."""
+NOBODY = PeerName("-")
+"""Owner in a joined note: whoever it is, not the writer. Sorts below every peer name."""
 RANK_MAX = 1 << 62
 """Generations and epochs beyond this are nonsense and ignored."""
 
@@ -110,7 +116,7 @@ class RingView:
 
     def owners(self, lo: Address, hi: Address) -> tuple[PeerName, ...]:
         """Return who owns anything in `[lo, hi)`, ascending."""
-        return tuple(sorted(dict.fromkeys(run.owner for run in self.between(lo, hi))))
+        return tuple(sorted(dict.fromkeys(run.owner for run in self.between(lo, hi) if run.owner != NOBODY)))
 
     def shares(self) -> dict[PeerName, int]:
         """Return the count of addresses by owner, by name."""
@@ -120,20 +126,26 @@ class RingView:
         return {peer: counts[peer] for peer in sorted(counts)}
 
     def free_hint(self, peer: PeerName, lo: Address, hi: Address) -> int:
-        """Guess how many addresses of a peer are free in `[lo, hi)`; 0 when it says that it is full."""
-        hints = self._hints.get(peer)
-        if hints is None:
-            return sum(run.hi - run.lo for run in self.between(lo, hi) if run.owner == peer)
+        """Guess how many addresses of a peer are free in `[lo, hi)`; 0 when it says that it is full.
+
+        Space that its owner has not spoken about counts as free.
+        """
         total = 0
-        for claim_lo, claim_hi, free in hints:
-            overlap = min(hi, claim_hi) - max(lo, claim_lo)
-            if overlap > 0 <= free:
-                total += min(overlap, 1 << min(free, 128))
-        return total
+        for run in self.between(lo, hi):
+            if run.owner != peer:
+                continue
+            total += run.hi - run.lo
+            for claim_lo, claim_hi, free in self._hints.get(peer, ()):
+                overlap = min(run.hi, claim_hi) - max(run.lo, claim_lo)
+                if overlap > 0:
+                    total -= overlap - (min(overlap, 1 << min(free, 128)) if free >= 0 else 0)
+        return max(total, 0)
 
     def _find_conflicts(self) -> tuple[Conflict, ...]:
         groups: dict[tuple[int, int], list[RingClaim]] = {}
         for _, claim in self.claims:
+            if claim.owner == NOBODY:
+                continue
             groups.setdefault((claim.generation, claim.epoch), []).append(claim)
         found: dict[Conflict, None] = {}
         for level in sorted(groups):

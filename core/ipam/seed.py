@@ -36,7 +36,7 @@ PROMISE_KEY = "seed/promise"
 ACCEPTED_KEY = "seed/accepted"
 PROPOSAL_KEY = "seed/proposal"
 DECIDED_KEY = "seed/decided"
-TIMER = "ipam.seed"
+TIMER = "ipam/seed"
 RETRY_MS = 5_000
 """Weave Net's tick. A proposer waits this long for a rival before it outbids it."""
 JITTER_MS = 2_500
@@ -69,9 +69,8 @@ class Seed:
 
     def need(self) -> None:
         """Ask for a ring; cheap when it exists or was asked for."""
-        if self.ring is None and not self._is_needed:
-            self._is_needed = True
-            self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
+        if self.ring is None:
+            self._start()
         self.step()
 
     def step(self) -> None:
@@ -85,6 +84,12 @@ class Seed:
             if not self._in_sync() or not self._advance():
                 return
 
+    def recall(self, decision: SeedAccepted) -> None:
+        """Take up the decision that an earlier life of ours had written down."""
+        if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is None:
+            self._context.write(put(DECIDED_KEY, decision))
+        self.step()
+
     def timer(self) -> None:
         """Outbid a rival that got nowhere."""
         if self.ring is not None or not self._is_needed:
@@ -95,11 +100,14 @@ class Seed:
         self.step()
 
     def quorum(self) -> int:
-        """Return how many acceptors must agree."""
-        if not self._expected:
-            targets = sum(1 for _ in self._context.board.of(self._context.me, TargetRecord))
-            self._expected = self._context.config.seed.count or (targets or len(self._context.config.targets)) + 1
-        return self._expected // 2 + 1
+        """Return how many acceptors must agree; fixed when a ring is first needed, for targets may come until then."""
+        if self._expected:
+            return self._expected // 2 + 1
+        targets = sum(1 for _ in self._context.board.of(self._context.me, TargetRecord))
+        expected = self._context.config.seed.count or (targets or len(self._context.config.targets)) + 1
+        if self._is_needed:
+            self._expected = expected
+        return expected // 2 + 1
 
     def status(self) -> str:
         """Say how far the decision is, in Weave Net's words; empty once there is a ring."""
@@ -118,7 +126,7 @@ class Seed:
             return ""
         homes: dict[PeerName, dict[str, None]] = {}
         for peer, key, _ in board.all(RingClaim):
-            homes.setdefault(peer, {})[key.split("/")[1]] = None
+            homes.setdefault(peer, {})[key.removeprefix("ring/").partition("/")[0]] = None
         strangers = {peer: None for peer in homes if self.ring.ring_id not in homes[peer]}
         for peer, names in self._decisions():
             if names != self._names:
@@ -235,8 +243,12 @@ class Seed:
         return True
 
     def _chosen(self) -> tuple[str, ...]:
-        """Return the value that a quorum has accepted at one ballot; empty when none has."""
-        if not self._is_elector():
+        """Return the value that a quorum has accepted at one ballot; empty when none has.
+
+        Only who needs a ring counts: before that, our own idea of a quorum means nothing. Others learn the decision
+        from those who write it down.
+        """
+        if not self._is_elector() or not self._is_needed:
             return ()
         counts: dict[SeedAccepted, int] = {}
         for peer, key, vote in self._context.board.all(SeedAccepted):
@@ -269,9 +281,11 @@ class Seed:
         return self._context.config.seed.mode == "consensus"
 
     def _may_vote(self, peer: PeerName) -> bool:
-        """Say whether a peer is in its first life, as far as it tells."""
+        """Say whether a peer is in its first life, as far as it tells and as far as anybody here remembers."""
         record = self._context.board.get(peer, peer_key(), PeerRecord)
-        return record is None or record.adopts == 0
+        if record is not None and record.adopts:
+            return False
+        return sum(1 for origin in self._context.store.origins() if origin.peer == peer) <= 1
 
 
 def ring_id_of(universe: Subnet, names: tuple[str, ...]) -> str:

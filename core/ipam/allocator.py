@@ -1,0 +1,426 @@
+"""Addresses for this host's containers: own requests, gifts of space between peers, and waiting.
+
+What may be used is decided by `space`, who has what by `held`, whom to ask by `asking`. This file decides when: nothing
+is given, to containers or to peers, before this host has caught up with a neighbour and has adopted what its earlier
+lives said, and whatever cannot be answered now waits until facts change. Answers leave once their facts are durable;
+peers see only what is durable, so a gift can never be forgotten by its giver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.context import Context
+from core.events import Allocate, Claim, Free, Lookup, RemovePeers
+from core.ipam import asking, seed, takeover
+from core.ipam.asking import AskKey
+from core.ipam.held import Held, ident_of, is_ident
+from core.ipam.seed import Seed
+from core.ipam.status import IpamStatus, describe
+from core.ipam.steward import Steward
+from core.ipam.waits import CATCHING_UP, NO_RING, WAITS_MAX, Callback, Failed, Found, Lacking, Wait
+from core.kinds import AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, SeedAccepted, parse
+from core.messages import SpaceAsk, SpaceRefused
+from core.types import Address, Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
+from crdt.fact import Origin
+from crdt.stream import Stream
+
+TIMERS = "ipam/"
+"""All our timers begin so."""
+GONE = "ipam/gone/"
+GRACE_MS = 30_000
+"""How long the addresses of a container that ended are kept for its restart. Source: Weave Net."""
+SMALLEST_SUBNET = 4
+"""Addresses in the smallest subnet that has any to give: first and last are never given."""
+IS_OFF = "IP address allocation must be enabled to use 'net:'"
+
+
+class Allocator:
+    """The IPAM of one host."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        in_sync: Callable[[], bool],
+        reachable: Callable[[PeerName], bool],
+        send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
+    ) -> None:
+        self._context = context
+        self._in_sync = in_sync
+        self._reachable = reachable
+        self._send_to = send_to
+        self._universe = context.config.universe
+        self._held = Held(context)
+        self._seed = None if self._universe is None else Seed(context, self._universe, in_sync)
+        self._steward: Steward | None = None
+        self._waits: dict[str, Wait] = {}
+        self._primes: dict[RequestId, None] = {}
+        self._gone: dict[str, None] = {}
+        self._seen: tuple[object, ...] = ()
+        self._has_left = False
+
+    # Requests of people and scripts.
+
+    def allocate(self, request: RequestId, command: Allocate) -> None:
+        """Answer with an address in the subnet, as soon as there is one."""
+        if self._universe is None:
+            self._context.refuse(request, IS_OFF)
+            return
+        try:
+            subnet = subnet_of(command.subnet) if command.subnet else self._default_subnet()
+        except ValueError as error:
+            self._context.refuse(request, str(error))
+            return
+        self.wait_for(_request_key(request), command.ident, (subnet,), self._answering(request))
+
+    def claim(self, request: RequestId, command: Claim) -> None:
+        """Answer once the address is recorded as used by the ident."""
+        try:
+            cidr = cidr_of(command.cidr)
+        except ValueError as error:
+            self._context.refuse(request, f"Unable to claim: {error}")
+            return
+
+        def answer(result: tuple[Cidr, ...] | str) -> None:
+            if isinstance(result, str):
+                self._context.refuse(request, f"Unable to claim: {result}")
+            else:
+                self._context.answer(request)
+
+        self.wait_for_claim(_request_key(request), command.ident, (cidr,), answer)
+
+    def lookup(self, request: RequestId, command: Lookup) -> None:
+        """Answer with what the ident holds, at once."""
+        cidrs = self._held.of(command.ident)
+        if command.subnet:
+            try:
+                subnet = subnet_of(command.subnet)
+            except ValueError as error:
+                self._context.refuse(request, str(error))
+                return
+            cidrs = tuple(cidr for cidr in cidrs if cidr.address in subnet)
+        self._context.answer(request, " ".join(str(cidr) for cidr in cidrs))
+
+    def free(self, request: RequestId, command: Free) -> None:
+        """Give back one address of the ident, or all."""
+        cidrs = self._held.of(command.ident)
+        if command.address:
+            try:
+                address = address_of(command.address)
+            except ValueError as error:
+                self._context.refuse(request, f"Unable to free: {error}")
+                return
+            cidrs = tuple(cidr for cidr in cidrs if cidr.address == address)
+            if not cidrs:
+                text = f"Unable to free: Free: address {command.address} not found for {command.ident}"
+                self._context.refuse(request, text)
+                return
+        if not cidrs:
+            self._context.refuse(request, f"Delete: no addresses for {command.ident}")
+            return
+        self.release(command.ident, cidrs)
+        self._context.answer(request)
+
+    def prime(self, request: RequestId) -> None:
+        """Answer once there is a ring."""
+        if self._seed is None:
+            self._context.answer(request)
+            return
+        self._primes[request] = None
+        self._seed.need()
+        self._work()
+
+    def leave(self, request: RequestId) -> None:
+        """Hand everything to an heir and answer when it has asserted it."""
+        steward = self._ready()
+        if self._seed is None or self._seed.ring is None:
+            self._has_left = True
+            self._context.answer(request)
+        elif steward is None:
+            self._context.refuse(request, f"nothing can be handed over now: {self._reason()}; try again later")
+        elif steward.takeover.leave(request):
+            self._has_left = True
+            self._abandon("this host is being reset")
+
+    def remove_peers(self, request: RequestId, command: RemovePeers) -> None:
+        """Take over the addresses of dead peers."""
+        steward = self._ready()
+        if steward is None:
+            self._context.refuse(request, f"nothing can be taken over now: {self._reason() or IS_OFF}; try again later")
+            return
+        steward.takeover.remove(request, command.peers)
+        self._work()
+
+    def cancel(self, request: RequestId) -> None:
+        """Forget a request whose caller has gone away."""
+        self.cancel_wait(_request_key(request))
+        self._primes.pop(request, None)
+        if self._steward is not None:
+            self._steward.takeover.cancel(request)
+
+    # What the attachment code uses.
+
+    def wait_for(self, key: str, ident: str, subnets: tuple[Subnet, ...], callback: Callback) -> None:
+        """Give `ident` the lowest free address in each subnet, now or later.
+
+        `callback` is called once, maybe before this returns, with the addresses or with an error for people. The
+        records are then written but not yet durable: answer through `Context.answer`. The same ident and subnet get
+        the same address again.
+        """
+        for subnet in subnets:
+            problem = self._problem(subnet)
+            if problem:
+                callback(problem)
+                return
+        self._wait(Wait(key, ident, subnets, callback))
+
+    def wait_for_claim(self, key: str, ident: str, cidrs: tuple[Cidr, ...], callback: Callback) -> None:
+        """Record that `ident` uses these addresses, now or later; those outside the universe need no record."""
+        universe = self._universe
+        if universe is None or all(cidr.address not in universe for cidr in cidrs):
+            callback(cidrs)
+            return
+        self._wait(Wait(key, ident, cidrs, callback))
+
+    def cancel_wait(self, key: str) -> None:
+        """Forget a wait; nothing of it remains. Unknown keys are fine."""
+        if self._waits.pop(key, None) is not None:
+            self._work()
+
+    def release(self, ident: str, addresses: tuple[Cidr, ...]) -> None:
+        """Give addresses back at once; those that the ident does not hold are ignored."""
+        held = [cidr.address for cidr in self._held.of(ident)]
+        given_back = [cidr.address for cidr in addresses if cidr.address in held]
+        for address in given_back:
+            self._held.drop(ident, address)
+        if given_back:
+            self._work()
+
+    def held(self, ident: str) -> tuple[Cidr, ...]:
+        """Return the addresses of an ident, ascending."""
+        return self._held.of(ident)
+
+    def container_gone(self, container: str) -> None:
+        """Free what a container holds, unless it is asked for again within `GRACE_MS`."""
+        dead = [wait for wait in self._waits.values() if wait.ident == container]
+        for wait in dead:
+            del self._waits[wait.key]
+        for wait in dead:
+            wait.callback(f"container {container} has ended")
+        if self._held.of(container):
+            self._gone[container] = None
+            self._context.timer(GONE + container, GRACE_MS)
+        self._work()
+
+    # What happens.
+
+    def started(self) -> None:
+        """Take up what the journal says."""
+        self.facts_changed()
+
+    def received(self, source: PeerName, body: SpaceAsk | SpaceRefused) -> None:
+        """React to what another allocator says."""
+        steward = self._ready()
+        if steward is None or source == self._context.me or not 0 <= body.lo < body.hi:
+            return
+        if isinstance(body, SpaceRefused):
+            steward.asks.refused(source, body)
+        else:
+            why = steward.donate(source, body)
+            if why:
+                self._send_to(source, SpaceRefused(body.lo, body.hi, why))
+        self._work()
+
+    def facts_changed(self) -> None:
+        """React to changes of facts or of reachability. Cheap when none concerns us."""
+        if self._seed is None:
+            return
+        self._seed.step()
+        steward = self._ready()
+        if steward is None:
+            return
+        seen = self._context.board.version(RingClaim, LinkRecord, RetiredRecord, PeerRecord)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        self._settle(steward)
+        steward.asks.changed()
+        self._work()
+
+    def timer(self, name: str) -> bool:
+        """React to a timer; say whether it was ours."""
+        if not name.startswith(TIMERS):
+            return False
+        if name == seed.TIMER and self._seed is not None:
+            self._seed.timer()
+        elif name.startswith(GONE):
+            self._grace_over(name.removeprefix(GONE))
+        elif name == asking.TIMER and self._steward is not None:
+            self._steward.asks.timer()
+        elif name == takeover.TIMER and self._steward is not None:
+            self._steward.takeover.timer()
+        self._work()
+        return True
+
+    def adopt(self) -> bool:
+        """Say again what our earlier lives said of ring and addresses; say whether they may now be forgotten.
+
+        For the Replica: once in sync, after this life's first fact, and in the `apply` in which it writes
+        `PeerRecord.adopts`. Until then nothing is given.
+        """
+        facts = [fact for origin in self._older_lives() for fact in self._stream(origin).live()]
+        bodies = [(fact.key, parse(fact.kind, fact.body or b"")) for fact in facts]
+        for key, body in bodies:
+            if isinstance(body, SeedAccepted) and key == seed.DECIDED_KEY and self._seed is not None:
+                self._seed.recall(body)
+            elif isinstance(body, AddressRecord) and self._held.at(Address(body.address)) is None:
+                self._held.take(ident_of(key), Cidr(Address(body.address), body.prefix))
+        claims = [(key, body) for key, body in bodies if isinstance(body, RingClaim)]
+        if self._seed is None or not claims:
+            return True
+        steward = self._make_steward()
+        if steward is None or self._seed.ring is None:
+            return False
+        prefix = f"ring/{self._seed.ring.ring_id}/"
+        steward.space.adopt(claim for key, claim in claims if key.startswith(prefix))
+        return True
+
+    def describe(self) -> IpamStatus | None:
+        """Return what status and report show; None when allocation is off. O(all facts of addresses)."""
+        if self._universe is None or self._seed is None:
+            return None
+        space = None if self._steward is None else self._steward.space
+        waits = tuple((wait, self._why_waiting(wait)) for wait in self._waits.values())
+        return describe(self._context, self._seed, self._held, space, waits, self._reachable)
+
+    # Below here: how.
+
+    def _wait(self, wait: Wait) -> None:
+        if self._has_left:
+            wait.callback("this host is being reset")
+        elif not is_ident(wait.ident):
+            wait.callback("the name of the container must have 1 to 200 bytes")
+        elif len(self._waits) >= WAITS_MAX and wait.key not in self._waits:
+            wait.callback(f"{WAITS_MAX} requests wait for addresses already: {self._reason()}")
+        else:
+            if wait.ident in self._gone:
+                del self._gone[wait.ident]
+                self._context.timer(GONE + wait.ident, None)
+            self._waits[wait.key] = wait
+            if self._seed is not None:
+                self._seed.need()
+            self._work()
+
+    def _work(self) -> None:
+        """Try everything that waits, in the order in which it came."""
+        steward = self._ready()
+        if self._seed is not None and self._seed.ring is not None:
+            for request in self._primes:
+                self._context.answer(request)
+            self._primes.clear()
+        if steward is None:
+            return
+        asks: dict[AskKey, None] = {}
+        done: list[tuple[Wait, tuple[Cidr, ...] | str]] = []
+        for wait in tuple(self._waits.values()):
+            result = steward.look(wait)
+            if isinstance(result, Lacking):
+                asks.update(dict.fromkeys(result.asks))
+                continue
+            del self._waits[wait.key]
+            if isinstance(result, Found):
+                self._record(wait.ident, result.cidrs)
+            done.append((wait, result.why if isinstance(result, Failed) else result.cidrs))
+        self._settle(steward)
+        steward.asks.keep(asks)
+        # Only now: a callback may come back with the next wish.
+        for wait, answer in done:
+            wait.callback(answer)
+
+    def _record(self, ident: str, cidrs: tuple[Cidr, ...]) -> None:
+        assert self._universe is not None, "there is no ring without a universe"
+        for cidr in cidrs:
+            if cidr.address in self._universe:
+                self._held.take(ident, cidr)
+
+    def _settle(self, steward: Steward) -> None:
+        if not self._has_left:
+            steward.space.settle()
+        steward.takeover.facts_changed()
+
+    def _grace_over(self, container: str) -> None:
+        if container in self._gone:
+            del self._gone[container]
+            self.release(container, self._held.of(container))
+
+    def _abandon(self, why: str) -> None:
+        waits = tuple(self._waits.values())
+        self._waits.clear()
+        for wait in waits:
+            wait.callback(why)
+
+    def _make_steward(self) -> Steward | None:
+        if self._steward is None and self._seed is not None and self._seed.ring is not None:
+            self._steward = Steward(self._context, self._seed, self._held, self._reachable, self._send_to)
+        return self._steward
+
+    def _ready(self) -> Steward | None:
+        """Return what acts on the ring; None while we may not act."""
+        if self._seed is None or self._seed.ring is None or not self._in_sync() or self._older_lives():
+            return None
+        return self._make_steward()
+
+    def _older_lives(self) -> tuple[Origin, ...]:
+        """Return the streams of ours that hold what we have not yet said again."""
+        me = self._context.me
+        now = self._context.board.incarnation(me) or 0
+        adopted = self._context.board.adopted(me) if now else 0
+        origins = self._context.store.origins()
+        return tuple(origin for origin in origins if origin.peer == me and adopted < origin.incarnation < now)
+
+    def _stream(self, origin: Origin) -> Stream:
+        stream = self._context.store.stream(origin)
+        assert stream is not None, "origins come from the store"
+        return stream
+
+    def _reason(self) -> str:
+        """Say why nothing can be done at all; empty when something can."""
+        if self._seed is None:
+            return ""
+        if self._seed.ring is None:
+            return NO_RING
+        return "" if self._ready() is not None else CATCHING_UP
+
+    def _why_waiting(self, wait: Wait) -> str:
+        steward = self._ready()
+        result = None if steward is None else steward.look(wait)
+        return result.why if isinstance(result, Lacking) else self._reason()
+
+    def _problem(self, subnet: Subnet) -> str:
+        """Say why nothing can ever be allocated in a subnet; empty when something can."""
+        universe = self._universe
+        if universe is None:
+            return IS_OFF
+        if subnet.hi - subnet.lo < SMALLEST_SUBNET:
+            return f"invalid subnet - smaller than minimum size {SMALLEST_SUBNET}: {subnet}"
+        if subnet.lo >= universe.hi or subnet.hi <= universe.lo:
+            return f"range {subnet} out of bounds: {universe}"
+        return ""
+
+    def _default_subnet(self) -> Subnet:
+        assert self._universe is not None, "asked only when allocation is on"
+        return self._context.config.default_subnet or self._universe
+
+    def _answering(self, request: RequestId) -> Callback:
+        def answer(result: tuple[Cidr, ...] | str) -> None:
+            if isinstance(result, str):
+                self._context.refuse(request, result)
+            else:
+                self._context.answer(request, " ".join(str(cidr) for cidr in result))
+
+        return answer
+
+
+def _request_key(request: RequestId) -> str:
+    return f"request/{request}"

@@ -1,0 +1,158 @@
+"""Asking owners for space, one after the other, until one gives.
+
+An ask goes to the owner who seems to have the most free. A refusal, or silence for `SILENCE_MS`, moves it on to the
+next. When all have said no it rests, and starts again when the ring or who can be reached changes, or after `REST_MS`.
+What is given arrives as a fact, not as an answer; whoever wanted it then stops wanting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from core.context import Context
+from core.ipam.ring import RingView
+from core.messages import SpaceAsk, SpaceRefused
+from core.types import Address, PeerName
+
+TIMER = "ipam/ask"
+SILENCE_MS = 10_000
+"""A gift must cross the mesh twice and be written to two disks; Weave Net waited for ever."""
+REST_MS = 15_000
+"""An owner may free addresses without anybody hearing of it."""
+CLAIM_ROUNDS_MAX = 5
+"""Fruitless rounds after which the claim of one address is answered with no. Source: Weave Net's claim."""
+WHY_SIZE_MAX = 200
+"""Characters of a peer's reason that are shown."""
+REFUSED = "refused"
+FULL = "is full"
+SILENT = "is silent"
+UNREACHABLE = "is unreachable"
+
+AskKey = tuple[Address, Address, bool]
+"""First address, one past the last, and whether all of it is wanted."""
+
+
+@dataclass
+class _Ask:
+    """One range that somebody here needs something of."""
+
+    key: AskKey
+    """What is wanted."""
+    tried: dict[PeerName, str] = field(default_factory=dict)
+    """What came of it, by owner, in this round."""
+    donor: PeerName | None = None
+    """Whose answer is awaited; None while resting."""
+    due_ms: int = 0
+    """When to go on."""
+    rounds: int = 0
+    """Rounds that ended with a rest slept through; what a change cuts short does not count."""
+    refusal: str = ""
+    """Why the owner refused the one address that was wanted."""
+
+
+class Asks:
+    """All asks of this host."""
+
+    def __init__(
+        self,
+        context: Context,
+        view: Callable[[], RingView],
+        reachable: Callable[[PeerName], bool],
+        send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
+    ) -> None:
+        self._context = context
+        self._view = view
+        self._reachable = reachable
+        self._send_to = send_to
+        self._asks: dict[AskKey, _Ask] = {}
+        self._due_ms: int | None = None
+
+    def keep(self, keys: Iterable[AskKey]) -> None:
+        """Ask for exactly these: begin what is new, forget what is no longer wanted."""
+        wanted = dict.fromkeys(keys)
+        for key in [key for key in self._asks if key not in wanted]:
+            del self._asks[key]
+        for key in wanted:
+            if key not in self._asks:
+                self._asks[key] = _Ask(key)
+                self._advance(self._asks[key])
+        self._set_timer()
+
+    def changed(self) -> None:
+        """Let resting asks begin a new round: the ring, or who can be reached, has changed."""
+        for ask in self._asks.values():
+            if ask.donor is None:
+                ask.tried.clear()
+                self._advance(ask)
+        self._set_timer()
+
+    def refused(self, source: PeerName, body: SpaceRefused) -> None:
+        """Take note that an owner gives nothing."""
+        for ask in self._asks.values():
+            lo, hi, exact = ask.key
+            if ask.donor != source or (lo, hi) != (body.lo, body.hi):
+                continue
+            ask.tried[source] = REFUSED
+            if exact and self._view().owner_at(lo) == source:
+                ask.refusal = body.why[:WHY_SIZE_MAX]
+            self._advance(ask)
+        self._set_timer()
+
+    def timer(self) -> None:
+        """Go on with what has waited long enough."""
+        self._due_ms = None
+        now = self._context.at.mono_ms
+        for ask in self._asks.values():
+            if ask.due_ms > now:
+                continue
+            if ask.donor is None:
+                ask.tried.clear()
+                ask.rounds += 1
+            else:
+                ask.tried[ask.donor] = SILENT
+            self._advance(ask)
+        self._set_timer()
+
+    def tried(self, key: AskKey) -> dict[PeerName, str]:
+        """Return what came of an ask in this round, by owner."""
+        ask = self._asks.get(key)
+        return {} if ask is None else dict(ask.tried)
+
+    def donor(self, key: AskKey) -> PeerName | None:
+        """Return whose answer an ask awaits."""
+        ask = self._asks.get(key)
+        return None if ask is None else ask.donor
+
+    def failure(self, key: AskKey) -> str:
+        """Return why the claim of an address must be given up; empty while there is hope."""
+        ask = self._asks.get(key)
+        if ask is None:
+            return ""
+        if ask.refusal:
+            return ask.refusal
+        return "it does not answer" if ask.rounds >= CLAIM_ROUNDS_MAX else ""
+
+    def _advance(self, ask: _Ask) -> None:
+        """Ask the next owner, or rest."""
+        lo, hi, exact = ask.key
+        view = self._view()
+        owners = [owner for owner in view.owners(lo, hi) if owner != self._context.me and owner not in ask.tried]
+        ranked = sorted((-view.free_hint(owner, lo, hi), owner) for owner in owners)
+        for hint, owner in ranked:
+            if not hint and not exact:
+                ask.tried[owner] = FULL
+            elif self._reachable(owner) and self._send_to(owner, SpaceAsk(lo, hi, exact)):
+                ask.donor = owner
+                ask.due_ms = self._context.at.mono_ms + SILENCE_MS
+                return
+            else:
+                ask.tried[owner] = UNREACHABLE
+        ask.donor = None
+        ask.due_ms = self._context.at.mono_ms + REST_MS
+
+    def _set_timer(self) -> None:
+        due = min((ask.due_ms for ask in self._asks.values()), default=None)
+        if due != self._due_ms:
+            self._due_ms = due
+            self._context.timer(TIMER, None if due is None else due - self._context.at.mono_ms)

@@ -1,0 +1,84 @@
+"""Which addresses this host has given to whom: a view of our own `ip/…` facts, and their only writer.
+
+An address is held by one ident at most. Whether it lies in our ranges is not asked here: an address stays held when
+its range is taken over, until its container gives it back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from core.context import Context
+from core.kinds import AddressRecord, address_key, gone, put
+from core.types import Address, Cidr
+
+IDENT_SIZE_MAX = 200
+"""Bytes. With prefix and address it must fit into a fact's key of 256."""
+
+
+class Held:
+    """Addresses by ident and idents by address, as our own stream says."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._version: tuple[int, ...] | None = None
+        self._by_ident: dict[str, tuple[Cidr, ...]] = {}
+        self._by_address: dict[Address, str] = {}
+        self._sorted: list[Address] = []
+
+    def of(self, ident: str) -> tuple[Cidr, ...]:
+        """Return what an ident holds, ascending."""
+        self._load()
+        return self._by_ident.get(ident, ())
+
+    def at(self, address: Address) -> str | None:
+        """Return who holds an address."""
+        self._load()
+        return self._by_address.get(address)
+
+    def between(self, lo: int, hi: int) -> list[Address]:
+        """Return the held addresses in `[lo, hi)`, ascending."""
+        self._load()
+        return self._sorted[bisect_left(self._sorted, lo) : bisect_left(self._sorted, hi)]
+
+    def items(self) -> tuple[tuple[Address, str], ...]:
+        """Return all held addresses and their holders, by address."""
+        self._load()
+        return tuple((address, self._by_address[address]) for address in self._sorted)
+
+    def take(self, ident: str, cidr: Cidr) -> None:
+        """Record that an ident holds an address that nobody else holds."""
+        assert self.at(cidr.address) in (None, ident), f"{cidr} is held by {self.at(cidr.address)}"
+        if cidr not in self.of(ident):
+            record = AddressRecord(cidr.address, cidr.prefix, 0)
+            self._context.write(put(address_key(ident, cidr.address), record))
+
+    def drop(self, ident: str, address: Address) -> None:
+        """Record that an ident holds an address no more."""
+        self._context.write(gone(address_key(ident, address), AddressRecord))
+
+    def _load(self) -> None:
+        board = self._context.board
+        version = board.version(AddressRecord)
+        if version == self._version:
+            return
+        by_ident: dict[str, list[Cidr]] = {}
+        self._by_address = {}
+        for key, record in board.of(self._context.me, AddressRecord):
+            ident = ident_of(key)
+            cidr = Cidr(Address(record.address), record.prefix)
+            by_ident.setdefault(ident, []).append(cidr)
+            self._by_address[cidr.address] = ident
+        self._by_ident = {ident: tuple(sorted(cidrs)) for ident, cidrs in by_ident.items()}
+        self._sorted = sorted(self._by_address)
+        self._version = version
+
+
+def ident_of(key: str) -> str:
+    """Read the ident out of the key of an address record."""
+    return key.removeprefix("ip/").rpartition("/")[0]
+
+
+def is_ident(text: str) -> bool:
+    """Say whether a text can name who holds an address."""
+    return 0 < len(text.encode("utf-8", "surrogatepass")) <= IDENT_SIZE_MAX and "\0" not in text

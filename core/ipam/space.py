@@ -1,0 +1,317 @@
+"""This host's part of the ring: what is ours, what of it is free, and the claims that say so.
+
+Our stream holds disjoint claims of two sorts: ours (owner is this host, with a hint of how much is free) and notes
+(somebody else is the owner). Invariants: no claim of ours ever says less about an address than an earlier one did
+(`_restate` takes the pointwise maximum); and we use an address only when the view says that it is ours and none of our
+notes is as high as that. So what we have given away stays away, whichever streams we have seen.
+
+A received range is asserted anew in our own stream, joined with its neighbours: at rest, every owner's claims are in
+its own stream. Notes that higher claims of others have overtaken may be joined into one note to nobody: it forbids us
+what we had given away, and being lower than what stands elsewhere it changes nobody's view.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+
+from core.context import Context
+from core.ipam.held import Held
+from core.ipam.ring import NOBODY, RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
+from core.kinds import AddressRecord, LinkRecord, RetiredRecord, RingClaim, gone, put, ring_key
+from core.types import Address, PeerName, Subnet
+from crdt.intervals import IntervalMap
+
+CLAIMS_TIDY = 128
+"""Claims of ours from which notes are joined; below it is not worth a fact."""
+HINT_STEP = 2
+"""Powers of two by which free space must change before we say so again; full and not full are said at once."""
+
+_NO_FLOOR = (RANK_MAX, RANK_MAX)
+
+Range = tuple[Address, Address]
+Statement = tuple[int, int, str, str]
+"""Generation, epoch, owner, why: what a claim says, in the order in which claims are compared."""
+Addition = tuple[Address, Address, Statement]
+
+
+class Space:
+    """Our ranges in one ring."""
+
+    def __init__(
+        self, context: Context, ring: Ring, universe: Subnet, held: Held, reachable: Callable[[PeerName], bool]
+    ) -> None:
+        self._context = context
+        self._ring = ring
+        self._universe = universe
+        self._held = held
+        self._reachable = reachable
+        self._seen: RingView | None = None
+        self._ranges: tuple[Run, ...] = ()
+        self._squatted_at: tuple[object, ...] = ()
+        self._squatters: list[Address] = []
+
+    def ranges(self) -> tuple[Run, ...]:
+        """Return what we may use, ascending."""
+        view = self._ring.view()
+        if view is not self._seen:
+            notes = [claim for claim in self._claims() if claim.owner != self._context.me]
+            mine = (run for run in view.runs if run.owner == self._context.me)
+            self._ranges = tuple(part for run in mine for part in _without(run, notes))
+            self._seen = view
+        return self._ranges
+
+    def owns(self, address: Address) -> bool:
+        """Say whether an address is ours to give."""
+        return any(run.lo <= address < run.hi for run in self.ranges())
+
+    def free_runs(self, lo: int, hi: int) -> Iterator[Range]:
+        """Yield the longest free ranges of ours in `[lo, hi)`, ascending."""
+        squatted = self._squatted()
+        last: Range | None = None
+        for run in self.ranges():
+            at, end = max(lo, run.lo), min(hi, run.hi)
+            if at >= end:
+                continue
+            used = self._held.between(at, end)
+            if run.generation and squatted:
+                inside = squatted[bisect_left(squatted, at) : bisect_left(squatted, end)]
+                used = sorted(dict.fromkeys([*used, *inside]))
+            for stop in (*used, Address(end)):
+                if stop > at:
+                    if last is not None and last[1] == at:
+                        last = (last[0], stop)
+                    else:
+                        if last is not None:
+                            yield last
+                        last = (Address(at), stop)
+                at = stop + 1
+        if last is not None:
+            yield last
+
+    def lowest_free(self, lo: int, hi: int, without: Iterable[Address] = ()) -> Address | None:
+        """Return the lowest free address of ours in `[lo, hi)` that is not in `without`."""
+        avoid = sorted(without)
+        for start, end in self.free_runs(lo, hi):
+            at = start
+            while at in avoid:
+                at = Address(at + 1)
+            if at < end:
+                return at
+        return None
+
+    def free_count(self, lo: int, hi: int) -> int:
+        """Return how many addresses of ours are free in `[lo, hi)`."""
+        return sum(end - start for start, end in self.free_runs(lo, hi))
+
+    def squatter(self, address: Address) -> PeerName | None:
+        """Return the peer that still uses an address which was taken over from it."""
+        if any(run.generation and run.lo <= address < run.hi for run in self.ranges()):
+            for peer, record in self._foreign_records():
+                if record.address == address:
+                    return peer
+        return None
+
+    def has_pending_gift(self, peer: PeerName, lo: int, hi: int) -> bool:
+        """Say whether we gave the peer something in `[lo, hi)` that it has not yet asserted."""
+        view = self._ring.view()
+        return any(
+            run.rank == rank_of(claim)
+            for claim in self._claims()
+            if claim.owner == peer and claim.lo < hi and lo < claim.hi
+            for run in view.between(Address(claim.lo), Address(claim.hi))
+        )
+
+    def give(self, lo: Address, hi: Address, peer: PeerName) -> None:
+        """Make a free range of ours somebody else's."""
+        assert self.free_count(lo, hi) == hi - lo, "only what is free and ours may be given"
+        self._hand_over(lo, hi, peer)
+
+    def give_all(self, peer: PeerName) -> int:
+        """Make everything of ours somebody else's, used or not; return the count of addresses."""
+        runs = self.ranges()
+        for run in runs:
+            self._hand_over(run.lo, run.hi, peer)
+        return sum(run.hi - run.lo for run in runs)
+
+    def take_over(self, peer: PeerName) -> int:
+        """Claim everything of a dead peer; return the count of addresses."""
+        runs = [run for run in self._ring.view().runs if run.owner == peer]
+        why = f"taken over from {peer}"
+        me = self._context.me
+        self._restate([(run.lo, run.hi, (run.generation + 1, run.epoch + 1, me, why)) for run in runs])
+        self.settle()
+        return sum(run.hi - run.lo for run in runs)
+
+    def settle(self) -> None:
+        """Assert what others gave us, correct our hints, and join old notes."""
+        own = self._claims()
+        additions = [*self._received(own), *self._first_words(own)]
+        if additions or any(self._hint(claim) != claim.free for claim in own if claim.owner == self._context.me):
+            self._restate(additions)
+        if len(own) >= CLAIMS_TIDY:
+            self._restate(self._joined_notes())
+
+    def adopt(self, claims: Iterable[RingClaim]) -> None:
+        """Say again what an earlier life of this host said."""
+        sound = [claim for claim in claims if is_sound(claim, self._universe)]
+        self._restate([(Address(claim.lo), Address(claim.hi), _statement(claim)) for claim in sound])
+
+    def _hand_over(self, lo: Address, hi: Address, peer: PeerName) -> None:
+        why = f"given by {self._context.me}"
+        runs = self._ring.view().between(lo, hi)
+        self._restate([(run.lo, run.hi, (run.generation, run.epoch + 1, peer, why)) for run in runs])
+
+    def _restate(self, additions: Iterable[Addition]) -> None:
+        """Rewrite our claims so that they also say `additions`, with as few facts as possible."""
+        me, ring_id = self._context.me, self._ring.ring_id
+        old = {ring_key(ring_id, Address(claim.lo)): claim for claim in self._claims()}
+        levels: IntervalMap[Statement] = IntervalMap()
+        for claim in old.values():
+            levels.assign(claim.lo, claim.hi, _statement(claim))
+        for lo, hi, statement in additions:
+            levels.assign(lo, hi, statement)
+        new: dict[str, RingClaim] = {}
+        for low, high, (generation, epoch, owner, why) in levels.items():
+            key = ring_key(ring_id, Address(low))
+            before = old.get(key)
+            said = before.free if before is not None and (before.hi, before.owner) == (high, owner) else -1
+            claim = RingClaim(low, high, generation, epoch, owner, said, why)
+            new[key] = _with_free(claim, self._hint(claim) if owner == me else -1)
+        for key in old:
+            if key not in new:
+                self._context.write(gone(key, RingClaim))
+        for key, claim in new.items():
+            if old.get(key) != claim:
+                self._context.write(put(key, claim))
+
+    def _hint(self, claim: RingClaim) -> int:
+        """Return log2 of what is free in a claim; what it says already, when that is near enough."""
+        free = self.free_count(claim.lo, claim.hi)
+        exact = free.bit_length() - 1
+        is_near = exact >= 0 and claim.free >= 0 and abs(exact - claim.free) < HINT_STEP
+        return claim.free if is_near else exact
+
+    def _received(self, own: tuple[RingClaim, ...]) -> Iterator[Addition]:
+        """Yield, for every range that somebody else says is ours, what we must say to have it in our own stream."""
+        me = self._context.me
+        said: IntervalMap[Rank] = IntervalMap()
+        for claim in own:
+            said.assign(claim.lo, claim.hi, rank_of(claim))
+        for group in _neighbours(self.ranges()):
+            news = [run for run in group if run.rank[:2] != (0, 0) and not _is_said(said, run)]
+            if news:
+                epoch = max(run.epoch for run in group) + 1
+                statement = (group[0].generation, epoch, me, self._why(news[0]))
+                yield group[0].lo, group[-1].hi, statement
+
+    def _first_words(self, own: tuple[RingClaim, ...]) -> Iterator[Addition]:
+        """Yield claims for parts of the initial division that have become much fuller than silence suggests."""
+        for run in self.ranges():
+            if run.rank[:2] != (0, 0):
+                continue
+            silent = RingClaim(run.lo, run.hi, 0, 0, run.owner, (run.hi - run.lo).bit_length() - 1, "")
+            if self._hint(silent) != silent.free:
+                yield run.lo, run.hi, (0, 1, self._context.me, "seed")
+
+    def _joined_notes(self) -> Iterator[Addition]:
+        """Yield notes to nobody that replace neighbouring notes which all have been overtaken."""
+        view = self._ring.view()
+        group: list[RingClaim] = []
+        floor = _NO_FLOOR
+        for claim in self._claims():
+            here = min((run.rank[:2] for run in view.between(Address(claim.lo), Address(claim.hi))), default=(0, 0))
+            is_note = claim.owner != self._context.me and here > _joint_level([claim])
+            touches = bool(group) and group[-1].hi == claim.lo
+            if is_note and touches and min(floor, here) > _joint_level([*group, claim]):
+                group.append(claim)
+                floor = min(floor, here)
+                continue
+            yield from _join(group)
+            group, floor = ([claim], here) if is_note else ([], _NO_FLOOR)
+        yield from _join(group)
+
+    def _why(self, run: Run) -> str:
+        for _, claim in self._ring.view().claims:
+            if rank_of(claim) == run.rank and claim.lo <= run.lo < claim.hi:
+                return claim.why
+        return ""
+
+    def _claims(self) -> tuple[RingClaim, ...]:
+        """Return what our own stream says of this ring, ascending."""
+        prefix = f"ring/{self._ring.ring_id}/"
+        own = (claim for key, claim in self._context.board.of(self._context.me, RingClaim) if key.startswith(prefix))
+        return tuple(sorted(own, key=_claim_lo))
+
+    def _squatted(self) -> list[Address]:
+        """Return the addresses that others use, if any space of ours was once taken over."""
+        if not any(run.generation for run in self.ranges()):
+            return []
+        version = self._context.board.version(AddressRecord, RetiredRecord, LinkRecord)
+        if version != self._squatted_at:
+            self._squatters = sorted(Address(record.address) for _, record in self._foreign_records())
+            self._squatted_at = version
+        return self._squatters
+
+    def _foreign_records(self) -> Iterator[tuple[PeerName, AddressRecord]]:
+        """Yield what others have given to their containers, but for the dead who are not here to use it."""
+        board = self._context.board
+        dead: dict[PeerName, bool] = {}
+        for _, key, record in board.all(RetiredRecord):
+            peer = PeerName(key.removeprefix("retired/"))
+            if record.incarnation >= (board.incarnation(peer) or 0) and not self._reachable(peer):
+                dead[peer] = True
+        for peer, _, address in board.all(AddressRecord):
+            if peer != self._context.me and peer not in dead:
+                yield peer, address
+
+
+def _without(run: Run, notes: Iterable[RingClaim]) -> Iterator[Run]:
+    """Yield the parts of a run of ours that none of our notes denies. Notes are ascending and disjoint."""
+    at = run.lo
+    for note in notes:
+        if note.lo < run.hi and at < note.hi and (note.generation, note.epoch) >= run.rank[:2]:
+            if at < note.lo:
+                yield Run(at, Address(note.lo), run.generation, run.epoch, run.owner)
+            at = Address(note.hi)
+    if at < run.hi:
+        yield Run(at, run.hi, run.generation, run.epoch, run.owner)
+
+
+def _neighbours(runs: Iterable[Run]) -> list[list[Run]]:
+    """Group runs that touch and have one generation; only takeover may raise that."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        if groups and groups[-1][-1].hi == run.lo and groups[-1][-1].generation == run.generation:
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    return groups
+
+
+def _is_said(said: IntervalMap[Rank], run: Run) -> bool:
+    parts = list(said.overlapping(run.lo, run.hi))
+    return sum(hi - lo for lo, hi, rank in parts if rank == run.rank) == run.hi - run.lo
+
+
+def _joint_level(notes: list[RingClaim]) -> tuple[int, int]:
+    """Return generation and epoch of the note that replaces `notes`: above them all."""
+    generation, epoch = max((note.generation, note.epoch) for note in notes)
+    return generation, epoch + 1
+
+
+def _join(notes: list[RingClaim]) -> Iterator[Addition]:
+    if len(notes) > 1:
+        yield Address(notes[0].lo), Address(notes[-1].hi), (*_joint_level(notes), NOBODY, "given away")
+
+
+def _statement(claim: RingClaim) -> Statement:
+    return (claim.generation, claim.epoch, claim.owner, claim.why)
+
+
+def _with_free(claim: RingClaim, free: int) -> RingClaim:
+    return RingClaim(claim.lo, claim.hi, claim.generation, claim.epoch, claim.owner, free, claim.why)
+
+
+def _claim_lo(claim: RingClaim) -> int:
+    return claim.lo

@@ -1,0 +1,229 @@
+"""What IPAM shows to people and scripts, as data; others turn it into text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.context import Context
+from core.ipam.held import Held, ident_of
+from core.ipam.ring import NOBODY, RingView
+from core.ipam.seed import Seed
+from core.ipam.space import Space
+from core.ipam.waits import Wait
+from core.kinds import AddressRecord, PeerRecord, peer_key
+from core.types import Address, Cidr, PeerName, address_text
+
+ALL_LOST = "all IP ranges owned by unreachable peers - use 'rmpeer' if they are dead"
+WAITING = "waiting for IP(s) to become available"
+READY = "ready"
+CONFLICTS_SHOWN_MAX = 100
+"""Conflicts that one status lists; the first ones tell what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerStatus:
+    """One line of `weave status ipam`."""
+
+    peer: PeerName
+    """Who owns."""
+    nickname: str
+    """What people call it; empty when unknown."""
+    addresses: int
+    """Count of addresses owned."""
+    active: int
+    """Count of addresses its containers use, as far as it has told."""
+    is_reachable: bool
+    """Whether it can be asked; true for ourselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryStatus:
+    """One range of the ring, for `weave report`."""
+
+    lo: Address
+    """First address."""
+    size: int
+    """Count of addresses."""
+    peer: PeerName
+    """Owner."""
+    nickname: str
+    """What people call it; empty when unknown."""
+    is_known: bool
+    """Whether facts of that peer are held here."""
+    generation: int
+    """Raised by takeover."""
+    epoch: int
+    """Raised by the owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingStatus:
+    """One request that waits."""
+
+    ident: str
+    """For whom."""
+    wants: tuple[str, ...]
+    """Subnets or addresses, as CIDR."""
+    is_claim: bool
+    """Whether particular addresses are wanted."""
+    why: str
+    """What it waits for, with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class IpamStatus:
+    """Everything about allocation on this host."""
+
+    universe: str
+    """CIDR of the shared range."""
+    size: int
+    """Addresses in it; shares are parts of this."""
+    default_subnet: str
+    """CIDR used unless asked otherwise."""
+    state: str
+    """In Weave Net's words: `idle`, `awaiting consensus …`, `priming`, `waiting …`, `all IP ranges …`, `ready`."""
+    is_elector: bool
+    """Whether this host votes on the ring."""
+    quorum: int
+    """Votes needed for a ring."""
+    ring_id: str
+    """Name of the ring; empty while there is none."""
+    owners: tuple[OwnerStatus, ...]
+    """Ourselves first, then by name; empty while there is no ring."""
+    entries: tuple[EntryStatus, ...]
+    """Ranges of the ring, ascending."""
+    free: int
+    """Addresses of ours that nobody uses."""
+    held: tuple[tuple[str, tuple[Cidr, ...]], ...]
+    """Ident and what it holds on this host, by ident."""
+    stranded: tuple[tuple[str, str, PeerName], ...]
+    """Address, ident and owner, for addresses in use here whose range another peer owns now."""
+    pending: tuple[PendingStatus, ...]
+    """Requests that wait, oldest first."""
+    conflicts: tuple[str, ...]
+    """Disputes over ranges and addresses used twice, one line each."""
+    alarms: tuple[str, ...]
+    """What an operator must settle, one line each."""
+
+
+def describe(
+    context: Context,
+    seed: Seed,
+    held: Held,
+    space: Space | None,
+    waits: tuple[tuple[Wait, str], ...],
+    reachable: Callable[[PeerName], bool],
+) -> IpamStatus:
+    """Gather the status of allocation."""
+    universe = context.config.universe
+    assert universe is not None, "allocation is on"
+    view = None if seed.ring is None else seed.ring.view()
+    alarm = seed.alarm()
+    free = 0 if space is None else space.free_count(universe.lo, universe.hi)
+    owners = () if view is None else _owners(context, view, reachable)
+    return IpamStatus(
+        universe=str(universe),
+        size=universe.hi - universe.lo,
+        default_subnet=str(context.config.default_subnet or universe),
+        state=seed.status() or _state(owners, free, waits),
+        is_elector=context.config.seed.mode == "consensus",
+        quorum=seed.quorum(),
+        ring_id="" if seed.ring is None else seed.ring.ring_id,
+        owners=owners,
+        entries=() if view is None else _entries(context, view),
+        free=free,
+        held=_held(held),
+        stranded=() if view is None else _stranded(context, held, view),
+        pending=tuple(_pending(wait, why) for wait, why in waits),
+        conflicts=_conflicts(context, view)[:CONFLICTS_SHOWN_MAX],
+        alarms=(alarm,) if alarm else (),
+    )
+
+
+def _state(owners: tuple[OwnerStatus, ...], free: int, waits: tuple[tuple[Wait, str], ...]) -> str:
+    if not waits:
+        return READY
+    others = owners[1:]
+    is_lost = bool(others) and not free and not any(owner.is_reachable for owner in others)
+    return ALL_LOST if is_lost else WAITING
+
+
+def _owners(context: Context, view: RingView, reachable: Callable[[PeerName], bool]) -> tuple[OwnerStatus, ...]:
+    me, shares = context.me, view.shares()
+    shares.pop(NOBODY, None)
+    active: dict[PeerName, int] = {}
+    for peer, _, _ in context.board.all(AddressRecord):
+        active[peer] = active.get(peer, 0) + 1
+    peers = [me, *(peer for peer in shares if peer != me)]
+    return tuple(
+        OwnerStatus(
+            peer=peer,
+            nickname=_nickname(context, peer),
+            addresses=shares.get(peer, 0),
+            active=active.get(peer, 0),
+            is_reachable=peer == me or reachable(peer),
+        )
+        for peer in peers
+    )
+
+
+def _entries(context: Context, view: RingView) -> tuple[EntryStatus, ...]:
+    return tuple(
+        EntryStatus(
+            lo=run.lo,
+            size=run.hi - run.lo,
+            peer=run.owner,
+            nickname=_nickname(context, run.owner),
+            is_known=context.board.incarnation(run.owner) is not None,
+            generation=run.generation,
+            epoch=run.epoch,
+        )
+        for run in view.runs
+    )
+
+
+def _held(held: Held) -> tuple[tuple[str, tuple[Cidr, ...]], ...]:
+    idents = sorted(dict.fromkeys(ident for _, ident in held.items()))
+    return tuple((ident, held.of(ident)) for ident in idents)
+
+
+def _stranded(context: Context, held: Held, view: RingView) -> tuple[tuple[str, str, PeerName], ...]:
+    found = []
+    for address, ident in held.items():
+        owner = view.owner_at(address)
+        if owner is not None and owner != context.me:
+            found.append((address_text(address), ident, owner))
+    return tuple(found)
+
+
+def _pending(wait: Wait, why: str) -> PendingStatus:
+    is_claim = any(isinstance(want, Cidr) for want in wait.wants)
+    return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), is_claim, why)
+
+
+def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
+    lines = []
+    for conflict in () if view is None else view.conflicts:
+        loser, winner = (_label(context, owner) for owner in conflict.owners)
+        lines.append(
+            f"{address_text(conflict.lo)}-{address_text(Address(conflict.hi - 1))} was taken over by both {loser} and "
+            f"{winner}: {winner} counts; restart the containers of {loser} that use it"
+        )
+    users: dict[int, list[str]] = {}
+    for peer, key, record in context.board.all(AddressRecord):
+        users.setdefault(record.address, []).append(f"{ident_of(key)} on {_label(context, peer)}")
+    for address in sorted(users):
+        if len(users[address]) > 1:
+            text = address_text(Address(address))
+            lines.append(f"{text} is used by {' and '.join(users[address])}: restart all but one of them")
+    return tuple(lines)
+
+
+def _nickname(context: Context, peer: PeerName) -> str:
+    record = context.board.get(peer, peer_key(), PeerRecord)
+    return "" if record is None else record.nickname
+
+
+def _label(context: Context, peer: PeerName) -> str:
+    return _nickname(context, peer) or peer

@@ -1,0 +1,153 @@
+"""Who waits for addresses, and what one try to satisfy them comes to.
+
+A try either finds everything that a wait wants or changes nothing, so a wait that is given up leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.ipam.asking import SILENT, UNREACHABLE, AskKey, Asks
+from core.ipam.held import Held
+from core.ipam.space import Space
+from core.types import Address, Cidr, PeerName, Subnet, address_text
+
+WAITS_MAX = 1024
+"""Requests that may wait at once: more than a host has containers means that somebody retries without cancelling."""
+NAMES_SHOWN_MAX = 10
+"""Peers named in one message."""
+CATCHING_UP = "catching up with the other peers"
+NO_RING = "the peers have not yet agreed who shares the address range"
+
+Callback = Callable[[tuple[Cidr, ...] | str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody who needs addresses."""
+
+    key: str
+    """By which it is cancelled."""
+    ident: str
+    """Who shall hold the addresses."""
+    wants: tuple[Subnet | Cidr, ...]
+    """A subnet wants any address in it, a CIDR that very one."""
+    callback: Callback
+    """Told the addresses, in the order of `wants`, or what went wrong; once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that was wanted; nothing has been recorded."""
+
+    cidrs: tuple[Cidr, ...]
+    """In the order of the wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It can never be satisfied."""
+
+    why: str
+    """The error for who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Somebody else must give space first."""
+
+    asks: tuple[AskKey, ...]
+    """What to ask the owners for."""
+    why: str
+    """What is waited for, for people."""
+
+
+class Finder:
+    """Looks for what waits want, in our space."""
+
+    def __init__(
+        self, universe: Subnet, held: Held, space: Space, asks: Asks, label: Callable[[PeerName], str]
+    ) -> None:
+        self._universe = universe
+        self._held = held
+        self._space = space
+        self._asks = asks
+        self._label = label
+
+    def look(self, wait: Wait, owner_at: Callable[[Address], PeerName | None]) -> Found | Failed | Lacking:
+        """Find addresses for everything that is wanted."""
+        found: dict[Subnet | Cidr, Cidr] = {}
+        asks: dict[AskKey, str] = {}
+        for want in wait.wants:
+            if want in found:
+                continue
+            if isinstance(want, Cidr):
+                answer = self._claim(wait.ident, want, owner_at)
+            else:
+                answer = self._allocate(wait.ident, want, [cidr.address for cidr in found.values()])
+            if isinstance(answer, Failed):
+                return answer
+            if isinstance(answer, Lacking):
+                asks.update(dict.fromkeys(answer.asks, answer.why))
+            else:
+                found[want] = answer.cidrs[0]
+        if asks:
+            return Lacking(tuple(asks), next(iter(asks.values())))
+        return Found(tuple(found[want] for want in wait.wants))
+
+    def _allocate(self, ident: str, subnet: Subnet, taken: list[Address]) -> Found | Lacking:
+        same = [cidr for cidr in self._held.of(ident) if cidr.address in subnet and cidr.prefix == subnet.prefix]
+        if same:
+            return Found((same[0],))
+        lo, hi = hosts_of(subnet)
+        address = self._space.lowest_free(lo, hi, taken)
+        if address is not None:
+            return Found((Cidr(address, subnet.prefix),))
+        key = (Address(max(lo, self._universe.lo)), Address(min(hi, self._universe.hi)), False)
+        return Lacking((key,), self._shortage(subnet, key))
+
+    def _claim(
+        self, ident: str, cidr: Cidr, owner_at: Callable[[Address], PeerName | None]
+    ) -> Found | Failed | Lacking:
+        address, text = cidr.address, address_text(cidr.address)
+        holder = self._held.at(address)
+        if holder is not None and holder != ident:
+            return Failed(f"address {text} is already owned by {holder}")
+        if holder == ident or address not in self._universe:
+            return Found((cidr,))
+        if self._space.owns(address):
+            squatter = self._space.squatter(address)
+            if squatter is None:
+                return Found((cidr,))
+            return Failed(f"address {text} is still used on {self._label(squatter)}, from which it was taken over")
+        owner = owner_at(address)
+        name = "unknown" if owner is None else self._label(owner)
+        key = (address, Address(address + 1), True)
+        failure = self._asks.failure(key)
+        if failure:
+            return Failed(f"address {text} is owned by other peer {name} - {failure}")
+        return Lacking((key,), f"address {text} is owned by other peer {name}, which was asked for it")
+
+    def _shortage(self, subnet: Subnet, key: AskKey) -> str:
+        """Say why there is no free address, with the numbers and what to do."""
+        donor = self._asks.donor(key)
+        if donor is not None:
+            return f"no free address of our own in {subnet}; {self._label(donor)} was asked for some"
+        tried = self._asks.tried(key)
+        lost = [self._label(peer) for peer in tried if tried[peer] in (UNREACHABLE, SILENT)]
+        if not lost:
+            return (
+                f"no free address in {subnet}: {len(tried)} other owners, none has any; free some or use another subnet"
+            )
+        shown = ", ".join(lost[:NAMES_SHOWN_MAX]) + (", ..." if len(lost) > NAMES_SHOWN_MAX else "")
+        names = " ".join(lost[:NAMES_SHOWN_MAX])
+        return (
+            f"no free address in {subnet}: {len(tried)} other owners, {len(lost)} unreachable ({shown}); "
+            f"wait for them or run 'weave rmpeer {names}'"
+        )
+
+
+def hosts_of(subnet: Subnet) -> tuple[Address, Address]:
+    """Return the range of a subnet without its first and last address."""
+    return Address(subnet.lo + 1), Address(subnet.hi - 1)
