@@ -18,5 +18,13 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
+# Three hosts in a line become one switch; root only, removes all it makes.
+demo: setup
+	$(PY) -m bench.demo
+
+# Speed and size, as a table and as bench/results/*.json; root only, takes some minutes.
+bench: setup
+	$(PY) -m bench.run
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
