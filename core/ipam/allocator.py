@@ -14,16 +14,15 @@ from core.context import Context
 from core.events import Allocate, Claim, Free, Lookup, RemovePeers
 from core.ipam import asking, seed, takeover
 from core.ipam.asking import AskKey
+from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
 from core.ipam.steward import Steward
 from core.ipam.waits import CATCHING_UP, NO_RING, WAITS_MAX, Callback, Failed, Found, Lacking, Wait
-from core.kinds import AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, SeedAccepted, parse
+from core.kinds import AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, SeedAccepted
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
-from crdt.fact import Origin
-from crdt.stream import Stream
 
 TIMERS = "ipam/"
 """All our timers begin so."""
@@ -81,14 +80,8 @@ class Allocator:
         except ValueError as error:
             self._context.refuse(request, f"Unable to claim: {error}")
             return
-
-        def answer(result: tuple[Cidr, ...] | str) -> None:
-            if isinstance(result, str):
-                self._context.refuse(request, f"Unable to claim: {result}")
-            else:
-                self._context.answer(request)
-
-        self.wait_for_claim(_request_key(request), command.ident, (cidr,), answer)
+        callback = self._answering(request, "Unable to claim: ", is_silent=True)
+        self.wait_for_claim(_request_key(request), command.ident, (cidr,), callback)
 
     def lookup(self, request: RequestId, command: Lookup) -> None:
         """Answer with what the ident holds, at once."""
@@ -269,8 +262,7 @@ class Allocator:
         For the Replica: once in sync, after this life's first fact, and in the `apply` in which it writes
         `PeerRecord.adopts`. Until then nothing is given.
         """
-        facts = [fact for origin in self._older_lives() for fact in self._stream(origin).live()]
-        bodies = [(fact.key, parse(fact.kind, fact.body or b"")) for fact in facts]
+        bodies = tuple(earlier_facts(self._context))
         for key, body in bodies:
             if isinstance(body, SeedAccepted) and key == seed.DECIDED_KEY and self._seed is not None:
                 self._seed.recall(body)
@@ -367,30 +359,17 @@ class Allocator:
 
     def _ready(self) -> Steward | None:
         """Return what acts on the ring; None while we may not act."""
-        if self._seed is None or self._seed.ring is None or not self._in_sync() or self._older_lives():
+        if self._seed is None or self._seed.ring is None or not self._in_sync() or earlier_lives(self._context):
+            # Once we may, there is everything to do, whether or not facts have changed since.
+            self._seen = ()
             return None
         return self._make_steward()
 
-    def _older_lives(self) -> tuple[Origin, ...]:
-        """Return the streams of ours that hold what we have not yet said again."""
-        me = self._context.me
-        now = self._context.board.incarnation(me) or 0
-        adopted = self._context.board.adopted(me) if now else 0
-        origins = self._context.store.origins()
-        return tuple(origin for origin in origins if origin.peer == me and adopted < origin.incarnation < now)
-
-    def _stream(self, origin: Origin) -> Stream:
-        stream = self._context.store.stream(origin)
-        assert stream is not None, "origins come from the store"
-        return stream
-
     def _reason(self) -> str:
         """Say why nothing can be done at all; empty when something can."""
-        if self._seed is None:
-            return ""
-        if self._seed.ring is None:
+        if self._seed is not None and self._seed.ring is None:
             return NO_RING
-        return "" if self._ready() is not None else CATCHING_UP
+        return CATCHING_UP if self._seed is not None and self._ready() is None else ""
 
     def _why_waiting(self, wait: Wait) -> str:
         steward = self._ready()
@@ -412,12 +391,12 @@ class Allocator:
         assert self._universe is not None, "asked only when allocation is on"
         return self._context.config.default_subnet or self._universe
 
-    def _answering(self, request: RequestId) -> Callback:
+    def _answering(self, request: RequestId, trouble: str = "", *, is_silent: bool = False) -> Callback:
         def answer(result: tuple[Cidr, ...] | str) -> None:
             if isinstance(result, str):
-                self._context.refuse(request, result)
+                self._context.refuse(request, trouble + result)
             else:
-                self._context.answer(request, " ".join(str(cidr) for cidr in result))
+                self._context.answer(request, "" if is_silent else " ".join(str(cidr) for cidr in result))
 
         return answer
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from core.context import Context
 from core.ipam.held import Held
+from core.ipam.retired import departed
 from core.ipam.ring import NOBODY, RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
 from core.kinds import AddressRecord, LinkRecord, RetiredRecord, RingClaim, gone, put, ring_key
 from core.types import Address, PeerName, Subnet
@@ -24,6 +25,8 @@ from crdt.intervals import IntervalMap
 
 CLAIMS_TIDY = 128
 """Claims of ours from which notes are joined; below it is not worth a fact."""
+ASSERT_STEP = 2
+"""Epochs between a gift and its assertion: one is enough to win, the other is room for the giver's joined note."""
 HINT_STEP = 2
 """Powers of two by which free space must change before we say so again; full and not full are said at once."""
 
@@ -201,7 +204,7 @@ class Space:
         for group in _neighbours(self.ranges()):
             news = [run for run in group if run.rank[:2] != (0, 0) and not _is_said(said, run)]
             if news:
-                epoch = max(run.epoch for run in group) + 1
+                epoch = max(run.epoch for run in group) + ASSERT_STEP
                 statement = (group[0].generation, epoch, me, self._why(news[0]))
                 yield group[0].lo, group[-1].hi, statement
 
@@ -255,13 +258,8 @@ class Space:
 
     def _foreign_records(self) -> Iterator[tuple[PeerName, AddressRecord]]:
         """Yield what others have given to their containers, but for the dead who are not here to use it."""
-        board = self._context.board
-        dead: dict[PeerName, bool] = {}
-        for _, key, record in board.all(RetiredRecord):
-            peer = PeerName(key.removeprefix("retired/"))
-            if record.incarnation >= (board.incarnation(peer) or 0) and not self._reachable(peer):
-                dead[peer] = True
-        for peer, _, address in board.all(AddressRecord):
+        dead = departed(self._context, self._reachable)
+        for peer, _, address in self._context.board.all(AddressRecord):
             if peer != self._context.me and peer not in dead:
                 yield peer, address
 
@@ -295,9 +293,9 @@ def _is_said(said: IntervalMap[Rank], run: Run) -> bool:
 
 
 def _joint_level(notes: list[RingClaim]) -> tuple[int, int]:
-    """Return generation and epoch of the note that replaces `notes`: above them all."""
-    generation, epoch = max((note.generation, note.epoch) for note in notes)
-    return generation, epoch + 1
+    """Return generation and epoch of the note that replaces `notes`: above all that name somebody."""
+    generation, epoch, owner = max(rank_of(note) for note in notes)
+    return generation, epoch + (owner != NOBODY)
 
 
 def _join(notes: list[RingClaim]) -> Iterator[Addition]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.context import Context
 from core.ipam.held import Held, ident_of
+from core.ipam.retired import departed
 from core.ipam.ring import NOBODY, RingView
 from core.ipam.seed import Seed
 from core.ipam.space import Space
@@ -126,7 +127,7 @@ def describe(
         universe=str(universe),
         size=universe.hi - universe.lo,
         default_subnet=str(context.config.default_subnet or universe),
-        state=seed.status() or _state(owners, free, waits),
+        state=seed.status() or _state(owners, waits),
         is_elector=context.config.seed.mode == "consensus",
         quorum=seed.quorum(),
         ring_id="" if seed.ring is None else seed.ring.ring_id,
@@ -136,16 +137,16 @@ def describe(
         held=_held(held),
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
-        conflicts=_conflicts(context, view)[:CONFLICTS_SHOWN_MAX],
+        conflicts=_conflicts(context, view, reachable)[:CONFLICTS_SHOWN_MAX],
         alarms=(alarm,) if alarm else (),
     )
 
 
-def _state(owners: tuple[OwnerStatus, ...], free: int, waits: tuple[tuple[Wait, str], ...]) -> str:
+def _state(owners: tuple[OwnerStatus, ...], waits: tuple[tuple[Wait, str], ...]) -> str:
     if not waits:
         return READY
     others = owners[1:]
-    is_lost = bool(others) and not free and not any(owner.is_reachable for owner in others)
+    is_lost = bool(others) and not any(owner.is_reachable for owner in others)
     return ALL_LOST if is_lost else WAITING
 
 
@@ -202,7 +203,8 @@ def _pending(wait: Wait, why: str) -> PendingStatus:
     return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), is_claim, why)
 
 
-def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
+def _conflicts(context: Context, view: RingView | None, reachable: Callable[[PeerName], bool]) -> tuple[str, ...]:
+    dead = departed(context, reachable)
     lines = []
     for conflict in () if view is None else view.conflicts:
         loser, winner = (_label(context, owner) for owner in conflict.owners)
@@ -212,7 +214,8 @@ def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
         )
     users: dict[int, list[str]] = {}
     for peer, key, record in context.board.all(AddressRecord):
-        users.setdefault(record.address, []).append(f"{ident_of(key)} on {_label(context, peer)}")
+        if peer not in dead:
+            users.setdefault(record.address, []).append(f"{ident_of(key)} on {_label(context, peer)}")
     for address in sorted(users):
         if len(users[address]) > 1:
             text = address_text(Address(address))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.context import Context
+from core.ipam.retired import retire
 from core.ipam.ring import Ring
 from core.ipam.space import Space
-from core.kinds import PeerRecord, RetiredRecord, peer_key, put
+from core.kinds import PeerRecord, peer_key
 from core.types import PeerName, RequestId
 
 TIMER = "ipam/leave"
@@ -43,8 +44,7 @@ class Takeover:
         lines = []
         for peer, name in peers.items():
             count = self._space.take_over(peer)
-            incarnation = self._context.board.incarnation(peer) or 0
-            self._context.write(put(f"retired/{peer}", RetiredRecord(incarnation)))
+            self._context.write(retire(self._context, peer))
             lines.append(f"{count} IPs taken over from {name}")
         self._context.answer(request, "\n".join(lines))
 

@@ -32,6 +32,7 @@ class Batch:
 
     changes: tuple[Change, ...]
     learnt: tuple[Delta, ...]
+    dropped: tuple[Origin, ...]
     effects: tuple[Effect, ...]
 
 
@@ -103,11 +104,10 @@ class Host:
                     self.timers[effect.name] = effect.due_ms
             elif isinstance(effect, Answer):
                 self.answers[effect.request] = effect.reply
-        self.batches.append(Batch(tuple(context.changes), tuple(context.learnt), tuple(context.after_commit)))
-        context.effects.clear()
-        context.changes.clear()
-        context.learnt.clear()
-        context.after_commit.clear()
+        parts = (context.changes, context.learnt, context.dropped, context.after_commit)
+        self.batches.append(Batch(*(tuple(part) for part in parts)))  # type: ignore[arg-type]
+        for part in (context.effects, *parts):
+            part.clear()  # type: ignore[attr-defined]
 
     def commit(self, count: int | None = None) -> None:
         """Let the disk confirm the oldest batches."""
@@ -117,6 +117,8 @@ class Host:
                 self.disk.join(delta)
             if batch.changes:
                 self.disk.join(self.context.store.write(self.origin, batch.changes))
+            for origin in batch.dropped:
+                self.disk.drop(origin)
             for effect in batch.effects:
                 assert isinstance(effect, Answer)
                 self.answers[effect.request] = effect.reply
@@ -182,7 +184,7 @@ class Host:
     def owns(self) -> list[tuple[int, int]]:
         """Return the ranges from which this host would give addresses now."""
         steward = self.allocator._ready()
-        return [] if steward is None else [(run.lo, run.hi) for run in steward.space.ranges()]
+        return [] if steward is None or not self.is_up else [(run.lo, run.hi) for run in steward.space.ranges()]
 
 
 class Cluster:

@@ -8,6 +8,7 @@ import pytest
 from ipam_cluster import Cluster, Host
 
 from core.config import SeedMode
+from core.events import RemovePeers
 from core.ipam import space
 from core.ipam.space import Space
 from core.kinds import RingClaim, SeedAccepted, gone
@@ -31,7 +32,7 @@ def churn(cluster: Cluster, rng: random.Random, steps: int = STEPS) -> None:
     idents = 0
     live: list[tuple[Host, str]] = []
     for _ in range(steps):
-        host = rng.choice(cluster.hosts)
+        host = rng.choice([host for host in cluster.hosts if host.is_up])
         action = rng.choices(range(9), (8, 4, 9, 26, 30, 1, 16, 1, 1))[0]
         if action == 0:
             idents += 1
@@ -113,6 +114,29 @@ def test_all_space_can_be_used_from_one_host_in_the_end(seed: int) -> None:
     assert sorted({greedy.reply(request) for request in requests}, key=str) == sorted(
         f"10.32.0.{index}/27" for index in range(1, LAST)
     )
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_a_takeover_of_a_dead_peer_is_safe_once_its_last_words_were_heard(seed: int) -> None:
+    rng = random.Random(seed)
+    cluster = Cluster(rng.randrange(3, 6), UNIVERSE)
+    churn(cluster, rng, 150)
+    cluster.heal()
+    cluster.settle()
+    dead, taker, *_ = rng.sample(cluster.hosts, 2)
+    dead.is_up = False
+    cluster.hosts.remove(dead)
+    taker.do(lambda: taker.allocator.remove_peers(cluster.new_request(), RemovePeers((dead.name,))))
+    taker.commit()
+    churn(cluster, rng, 200)
+    cluster.heal()
+    cluster.settle()
+    cluster.check_safety()
+    for host in cluster.hosts:
+        status = host.allocator.describe()
+        assert status is not None
+        assert dead.name not in [owner.peer for owner in status.owners]
+        assert status.conflicts == ()
 
 
 @pytest.mark.parametrize("seed", range(60))
