@@ -237,7 +237,8 @@ class Allocator:
         if seen == self._seen:
             return
         self._seen = seen
-        self._settle(steward)
+        if self._settle(steward):
+            steward.asks.given()
         steward.asks.changed()
         self._work()
 
@@ -336,10 +337,9 @@ class Allocator:
             if cidr.address in self._universe:
                 self._held.take(ident, cidr)
 
-    def _settle(self, steward: Steward) -> None:
-        if not self._has_left:
-            steward.space.settle()
+    def _settle(self, steward: Steward) -> bool:
         steward.takeover.facts_changed()
+        return not self._has_left and steward.space.settle()
 
     def _grace_over(self, container: str) -> None:
         if container in self._gone:

@@ -20,6 +20,8 @@ SILENCE_MS = 10_000
 """A gift must cross the mesh twice and be written to two disks; Weave Net waited for ever."""
 REST_MS = 15_000
 """An owner may free addresses without anybody hearing of it."""
+AGAIN_MS = 500
+"""After a gift: our assertion of it must reach the giver before it gives more."""
 CLAIM_ROUNDS_MAX = 5
 """Fruitless rounds after which the claim of one address is answered with no. Source: Weave Net's claim."""
 WHY_SIZE_MAX = 200
@@ -47,6 +49,8 @@ class _Ask:
     """When to go on."""
     rounds: int = 0
     """Rounds that ended with a rest slept through; what a change cuts short does not count."""
+    is_pausing: bool = False
+    """Something was given lately; whoever needs more of it waits `AGAIN_MS`, whatever changes."""
     refusal: str = ""
     """Why the owner refused the one address that was wanted."""
 
@@ -82,9 +86,18 @@ class Asks:
     def changed(self) -> None:
         """Let resting asks begin a new round: the ring, or who can be reached, has changed."""
         for ask in self._asks.values():
-            if ask.donor is None:
+            if ask.donor is None and not ask.is_pausing:
                 ask.tried.clear()
                 self._advance(ask)
+        self._set_timer()
+
+    def given(self) -> None:
+        """Let asks for any space begin anew soon: some has arrived, and more may be needed."""
+        for ask in self._asks.values():
+            if not ask.key[2]:
+                ask.tried.clear()
+                ask.donor, ask.is_pausing = None, True
+                ask.due_ms = self._context.at.mono_ms + AGAIN_MS
         self._set_timer()
 
     def refused(self, source: PeerName, body: SpaceRefused) -> None:
@@ -136,6 +149,7 @@ class Asks:
     def _advance(self, ask: _Ask) -> None:
         """Ask the next owner, or rest."""
         lo, hi, exact = ask.key
+        ask.is_pausing = False
         view = self._view()
         owners = [owner for owner in view.owners(lo, hi) if owner != self._context.me and owner not in ask.tried]
         ranked = sorted((-view.free_hint(owner, lo, hi), owner) for owner in owners)

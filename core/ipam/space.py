@@ -146,14 +146,16 @@ class Space:
         self.settle()
         return sum(run.hi - run.lo for run in runs)
 
-    def settle(self) -> None:
-        """Assert what others gave us, correct our hints, and join old notes."""
+    def settle(self) -> bool:
+        """Assert what others gave us, correct our hints, and join old notes; say whether anything was given."""
         own = self._claims()
-        additions = [*self._received(own), *self._first_words(own)]
+        received = list(self._received(own))
+        additions = [*received, *self._first_words(own)]
         if additions or any(self._hint(claim) != claim.free for claim in own if claim.owner == self._context.me):
             self._restate(additions)
         if len(own) >= CLAIMS_TIDY:
             self._restate(self._joined_notes())
+        return bool(received)
 
     def adopt(self, claims: Iterable[RingClaim]) -> None:
         """Say again what an earlier life of this host said."""

@@ -191,13 +191,14 @@ def test_the_laws_catch_a_giver_that_forgets_what_it_gave(monkeypatch: pytest.Mo
     settle = Space.settle
     three_in_a_row()
 
-    def forgetful(self: Space) -> None:
-        settle(self)
+    def forgetful(self: Space) -> bool:
+        is_given = settle(self)
         view = self._ring.view()
         for key, claim in list(self._context.board.of(self._context.me, RingClaim)):
             runs = view.between(claim.lo, claim.hi)
             if claim.owner != self._context.me and all(run.rank[:2] > (claim.generation, claim.epoch) for run in runs):
                 self._context.write(gone(key, RingClaim))
+        return is_given
 
     monkeypatch.setattr(Space, "settle", forgetful)
     with pytest.raises(AssertionError, match="both own"):

@@ -9,7 +9,7 @@ from core.config import Config, SeedMode
 from core.events import Lookup
 from core.ipam import space
 from core.ipam.allocator import GRACE_MS
-from core.ipam.asking import REST_MS, SILENCE_MS
+from core.ipam.asking import AGAIN_MS, REST_MS, SILENCE_MS
 from core.ipam.waits import WAITS_MAX
 from core.kinds import PeerRecord, RingClaim, peer_key, put
 from core.messages import SpaceAsk, SpaceRefused
@@ -321,6 +321,29 @@ def test_when_nobody_answers_the_status_says_who_and_what_to_do_and_it_tries_aga
     one.fire("ipam/ask")
     cluster.settle(1000)
     assert one.reply(request) is not None
+
+
+def test_splinters_are_gathered_one_after_the_other_without_long_waits() -> None:
+    cluster = Cluster(2)
+    one, two = cluster.hosts
+    fill(two, 31)
+    for index in (1, 3, 5, 7):
+        two.free(f"fill{index}")
+    fill(one, 31)
+    requests = [one.allocate(f"more{index}") for index in range(4)]
+    cluster.settle(4 * AGAIN_MS)
+    assert None not in [one.reply(request) for request in requests]
+
+
+def test_notes_are_not_joined_before_the_receiver_has_asserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "CLAIMS_TIDY", 1)
+    cluster = Cluster(3, mode=SeedMode("seed", (Cluster(1).hosts[0].name,)))
+    one, two, three = cluster.hosts
+    for host in (two, three):
+        one.do(lambda host=host: one.allocator.received(host.name, SpaceAsk(*UPPER, False)))
+    one.do(one.allocator.facts_changed)
+    notes = [body.owner for _, body in one.context.board.of(one.name, RingClaim) if body.owner != one.name]
+    assert sorted(notes) == [two.name, three.name]
 
 
 def test_the_full_are_not_asked_again_and_again() -> None:

@@ -85,6 +85,10 @@ def test_who_comes_back_stops_giving_and_what_it_uses_is_left_alone() -> None:
     status = dead.allocator.describe()
     assert status is not None
     assert status.stranded == (("10.32.0.48", "old", one.name),)
+    for index in range(33):
+        one.allocate(f"fill{index}")
+    one.commit()
+    assert address_of("10.32.0.48") not in one.holds()
     again = dead.allocate("next")
     cluster.settle()
     reply = dead.reply(again)
