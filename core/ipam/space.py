@@ -226,7 +226,7 @@ class Space:
         floor = _NO_FLOOR
         for claim in self._claims():
             here = min((run.rank[:2] for run in view.between(Address(claim.lo), Address(claim.hi))), default=(0, 0))
-            is_note = claim.owner != self._context.me and here > _joint_level([claim])
+            is_note = claim.owner != self._context.me
             touches = bool(group) and group[-1].hi == claim.lo
             if is_note and touches and min(floor, here) > _joint_level([*group, claim]):
                 group.append(claim)

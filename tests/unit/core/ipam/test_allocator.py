@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ipam_cluster import Cluster, Host, cidr_texts
 
@@ -11,7 +13,7 @@ from core.ipam import space
 from core.ipam.allocator import GRACE_MS
 from core.ipam.asking import AGAIN_MS, REST_MS, SILENCE_MS
 from core.ipam.waits import WAITS_MAX
-from core.kinds import PeerRecord, RingClaim, peer_key, put
+from core.kinds import PeerRecord, RingClaim, peer_key, put, ring_key
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Cidr, address_of, cidr_of, subnet_of
 
@@ -408,6 +410,21 @@ def test_old_notes_are_joined_and_still_forbid(monkeypatch: pytest.MonkeyPatch) 
     cluster.check_safety()
     alone = sorted((run.lo, run.hi) for run in one.allocator._ready().space.ranges())
     assert alone == [(address_of("10.32.0.0"), address_of("10.32.0.16"))]
+
+
+def test_our_own_note_outweighs_a_claim_of_its_rank_that_says_the_range_is_ours() -> None:
+    cluster = Cluster(2)
+    one, two = cluster.hosts
+    two.do(lambda: two.allocator.received(one.name, SpaceAsk(*UPPER, False)))
+    assert two.owns() == [(address_of("10.32.0.32"), address_of("10.32.0.47"))]
+    note = next(body for _, body in two.context.board.of(two.name, RingClaim) if body.owner == one.name)
+    lie = replace(note, owner=two.name)
+    ring_id = two.allocator.describe().ring_id
+    one.do(lambda: one.context.write(put(ring_key(ring_id, note.lo), lie)))
+    one.commit()
+    cluster.share(one, two, one.origin)
+    cluster.deliver(0)
+    assert two.owns() == [(address_of("10.32.0.32"), address_of("10.32.0.47"))]
 
 
 def test_hints_change_rarely() -> None:

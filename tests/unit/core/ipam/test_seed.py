@@ -89,6 +89,35 @@ def test_rivals_agree_after_a_partition() -> None:
     assert [len(host.holds()) for host in cluster] == [1, 1, 1, 1]
 
 
+def tell(source: Host, destination: Host) -> None:
+    """Let one host hear all that another has said itself, and nothing else."""
+    source.commit()
+    source.cluster.share(source, destination, source.origin)
+    source.cluster.deliver(len(source.cluster.packets) - 1)
+    destination.commit()
+
+
+def test_a_value_that_a_quorum_accepted_stays_though_its_proposer_is_gone() -> None:
+    cluster = Cluster(3, mode=SeedMode("consensus", count=3))
+    cluster.settle()
+    first, voter, late = cluster.hosts
+    request = first.allocate("c")
+    for _ in range(2):
+        tell(first, voter)
+        tell(voter, first)
+    assert first.reply(request) == "10.32.0.1/26"
+    assert state(voter) == "idle"
+    cluster.partition(first)
+    late.allocate("d")
+    cluster.settle()
+    cluster.heal()
+    cluster.settle()
+    rings = [status.ring_id for host in cluster if (status := host.allocator.describe())]
+    assert rings[0]
+    assert rings == [rings[0]] * 3
+    cluster.check_safety()
+
+
 def test_an_observer_provokes_an_election_and_has_no_vote() -> None:
     cluster = Cluster(2, mode=SeedMode("consensus", count=2))
     observer = cluster.hosts[1]
