@@ -109,7 +109,13 @@ def test_a_value_that_a_quorum_accepted_stays_though_its_proposer_is_gone() -> N
     assert state(voter) == "idle"
     cluster.partition(first)
     late.allocate("d")
-    cluster.settle()
+    tell(voter, late)
+    late.fire("ipam/seed")
+    for _ in range(2):
+        tell(late, voter)
+        tell(voter, late)
+    assert state(late) != "idle"
+    assert not state(late).startswith("awaiting")
     cluster.heal()
     cluster.settle()
     rings = [status.ring_id for host in cluster if (status := host.allocator.describe())]
