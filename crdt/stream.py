@@ -52,6 +52,16 @@ class Stream:
 
     __hash__ = None  # type: ignore[assignment]  # compared, never a key
 
+    @property
+    def count(self) -> int:
+        """Facts held, remembered deletions included."""
+        return len(self._facts)
+
+    @property
+    def size(self) -> int:
+        """Bytes they count for in `STREAM_SIZE_MAX`."""
+        return self._size
+
     def get(self, key: str) -> Fact | None:
         """Return the live fact of a key."""
         fact = self._facts.get(key)

@@ -25,6 +25,8 @@ class ConnectionStatus:
     """Transport and peer when it stands; else why not, and when it is tried again."""
     attributes: tuple[tuple[str, str | int | bool], ...]
     """Further properties by name: `name` (transport) and `mtu` of an established one, `error` of one that failed."""
+    retry_at_ms: int | None
+    """When it is dialled again, in milliseconds since 1970; None when it is not."""
 
 
 @dataclass(frozen=True, slots=True)

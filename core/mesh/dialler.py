@@ -1,0 +1,234 @@
+"""Whom to call, and when again: places the operator named, and peers that other peers are linked to.
+
+A place is called as long as it is wanted and nobody we know to be there has a session with us. Each failure makes the
+wait half as long again, from 2 seconds to 6 minutes, half of it left to chance so that a cluster does not call in
+chorus. A session that comes up is a sign that a partition has healed: all waits begin anew.
+
+Source: Weave Net's `mesh/connection_maker.go`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.context import Context
+from core.effects import Dial
+from core.kinds import LinkRecord, PeerRecord, TargetRecord, gone, peer_key, put
+from core.mesh.sessions import SESSIONS_MAX, Closed, Sessions
+from core.types import LinkId, PeerName
+
+RETRY = "mesh/retry"
+WAIT_MIN_MS = 2_000
+WAIT_MAX_MS = 360_000
+STABLE_MS = 30_000
+"""A session that stood this long was no failure."""
+CONTROL_PORT = 6783
+PLACES_MAX = 4096
+"""As many as peers there can be."""
+PLACES_PER_PEER_MAX = 4
+"""Addresses of one peer that discovery tries: one per network it is seen in."""
+DIALS_MAX = 32
+"""Calls under way at once; each may cost the shell 5 seconds and a resolver query."""
+TARGET_PREFIX = "target/"
+
+
+@dataclass(slots=True)
+class Place:
+    """Somewhere to call."""
+
+    target: str
+    """`host[:port]`, as typed or as discovered."""
+    is_named: bool
+    """The operator named it."""
+    due_ms: int
+    """When to call next, on the monotonic clock."""
+    wait_ms: int = 0
+    """Wait after the last failure; 0 before the first."""
+    state: str = "idle"
+    """`idle`, `dialling`, `linked` (a connection to it is open) or `final` (never again)."""
+    peer: PeerName | None = None
+    """Who was found there."""
+    reason: str = ""
+    """Why the last call or connection ended; empty before the first end."""
+
+
+class Dialler:
+    """Decides calls."""
+
+    def __init__(self, context: Context, sessions: Sessions) -> None:
+        self._context = context
+        self._sessions = sessions
+        self._places: dict[str, Place] = {}
+        self._linked: dict[LinkId, str] = {}
+        self._armed_ms: int | None = None
+
+    def places(self) -> Iterator[Place]:
+        """Yield every place, by target."""
+        for target in sorted(self._places):
+            yield self._places[target]
+
+    def named(self) -> tuple[str, ...]:
+        """Return what the operator named, in order of naming."""
+        return tuple(place.target for place in self._places.values() if place.is_named)
+
+    @property
+    def has_hope(self) -> bool:
+        """Say whether some place has not yet failed: somebody may still answer a first call."""
+        return any(not place.reason and place.state != "final" for place in self._places.values())
+
+    def started(self) -> None:
+        """Call what the configuration names, and with `resume` what was named in earlier lives."""
+        context = self._context
+        kept = dict(context.board.of(context.me, TargetRecord))
+        names = tuple(record.name for record in kept.values()) if context.config.resume else ()
+        self.name(dict.fromkeys((*context.config.targets, *names)), replace=True)
+
+    def name(self, targets: dict[str, None], *, replace: bool) -> None:
+        """Take on places that the operator names; with `replace` they are all there is."""
+        context = self._context
+        if replace:
+            old = [record.name for _, record in context.board.of(context.me, TargetRecord)]
+            self.unname(tuple(name for name in old if name not in targets))
+        for target in targets:
+            place = self._places.get(target)
+            if place is None:
+                place = self._places[target] = Place(target, True, context.at.mono_ms)
+            place.is_named = True
+            if place.state == "final":
+                place.state = "idle"
+            place.due_ms, place.wait_ms = context.at.mono_ms, 0
+            key = TARGET_PREFIX + target
+            if context.board.get(context.me, key, TargetRecord) is None:
+                context.write(put(key, TargetRecord(target)))
+        self.work()
+
+    def unname(self, targets: tuple[str, ...]) -> None:
+        """Stop calling places; connections that stand are kept."""
+        context = self._context
+        for target in targets:
+            key = TARGET_PREFIX + target
+            if context.board.get(context.me, key, TargetRecord) is not None:
+                context.write(gone(key, TargetRecord))
+            if target in self._places:
+                self._places[target].is_named = False
+                self._drop_idle(target)
+
+    def discover(self) -> None:
+        """Take on what peers say about where other peers are. O(links)."""
+        context = self._context
+        if not context.config.discovery:
+            return
+        seen: dict[PeerName, dict[str, None]] = {}
+        for writer, key, record in context.board.all(LinkRecord):
+            peer = PeerName(key.removeprefix("link/"))
+            if peer == context.me or writer == context.me:
+                continue
+            known = context.board.get(peer, peer_key(), PeerRecord)
+            host, _, _ = record.address.rpartition(":")
+            if known is not None and host and 0 < known.port < 65536:
+                where = seen.setdefault(peer, {})
+                if len(where) < PLACES_PER_PEER_MAX:
+                    where[f"{host}:{known.port}"] = None
+        wanted = {target: peer for peer, targets in seen.items() for target in targets}
+        for target, place in tuple(self._places.items()):
+            if not place.is_named and target not in wanted:
+                self._drop_idle(target)
+        for target, peer in wanted.items():
+            if target not in self._places and len(self._places) < PLACES_MAX:
+                self._places[target] = Place(target, False, context.at.mono_ms, peer=peer)
+        self.work()
+
+    def failed(self, target: str, reason: str) -> None:
+        """Note that a call did not get through."""
+        place = self._places.get(target)
+        if place is None:
+            return
+        place.state = "idle"
+        place.reason = reason
+        self._put_off(place)
+        if not place.is_named:
+            self._drop_if_forgotten(place)
+        self.work()
+
+    def connected(self, link: LinkId, target: str | None) -> None:
+        """Note that a call got through."""
+        place = None if target is None else self._places.get(target)
+        if place is not None:
+            place.state = "linked"
+            self._linked[link] = place.target
+
+    def session_up(self, link: LinkId, peer: PeerName) -> None:
+        """Learn who is at a place, and that the network may have healed."""
+        target = self._linked.get(link)
+        if target is not None:
+            self._places[target].peer = peer
+        now = self._context.at.mono_ms
+        for place in self._places.values():
+            if place.wait_ms > WAIT_MIN_MS and place.state == "idle":
+                place.wait_ms = WAIT_MIN_MS
+                place.due_ms = min(place.due_ms, now + self._jittered(WAIT_MIN_MS))
+        self.work()
+
+    def session_down(self, link: LinkId, closed: Closed) -> None:
+        """Note that a connection has ended."""
+        target = self._linked.pop(link, None)
+        for place in self._places.values():
+            is_it = place.target == target
+            if not is_it and (closed.peer is None or place.peer != closed.peer or closed.is_spare):
+                continue
+            if is_it:
+                place.state = "final" if closed.is_final else "idle"
+                place.peer = closed.peer or place.peer
+            place.reason = closed.reason
+            if closed.lasted_ms >= STABLE_MS:
+                place.wait_ms = 0
+            if place.state == "idle" and not closed.is_spare:
+                self._put_off(place)
+        if target is not None:
+            self._drop_if_forgotten(self._places[target])
+        self.work()
+
+    def timer(self) -> None:
+        """Call what is due."""
+        self._armed_ms = None
+        self.work()
+
+    def is_covered(self, place: Place) -> bool:
+        """Say whether who is at a place has a session with us anyway."""
+        return place.peer is not None and place.peer in self._sessions.links
+
+    def work(self) -> None:
+        """Call what is due, and wake up for the next."""
+        now = self._context.at.mono_ms
+        limit = self._context.config.connection_limit or SESSIONS_MAX
+        busy = sum(place.state == "dialling" for place in self._places.values())
+        next_ms: int | None = None
+        for place in self._places.values():
+            if place.state != "idle" or self.is_covered(place):
+                continue
+            if place.due_ms <= now and busy < DIALS_MAX and self._sessions.count() + busy < limit:
+                place.state = "dialling"
+                busy += 1
+                self._context.emit(Dial(place.target))
+            elif place.due_ms > now:
+                next_ms = place.due_ms if next_ms is None else min(next_ms, place.due_ms)
+        if next_ms is not None and (self._armed_ms is None or next_ms < self._armed_ms):
+            self._armed_ms = next_ms
+            self._context.timer(RETRY, next_ms - now)
+
+    def _put_off(self, place: Place) -> None:
+        place.wait_ms = min(max(WAIT_MIN_MS, place.wait_ms * 3 // 2), WAIT_MAX_MS)
+        place.due_ms = self._context.at.mono_ms + self._jittered(place.wait_ms)
+
+    def _jittered(self, wait_ms: int) -> int:
+        return self._context.entropy.randint(wait_ms // 2, wait_ms * 3 // 2)
+
+    def _drop_idle(self, target: str) -> None:
+        if self._places[target].state in ("idle", "final"):
+            del self._places[target]
+
+    def _drop_if_forgotten(self, place: Place) -> None:
+        """Forget a place that nobody named and that discovery does not find any more; it is found again if it is."""
+        if not place.is_named and place.peer is None and place.state == "idle":
+            del self._places[place.target]

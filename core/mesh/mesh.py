@@ -1,0 +1,199 @@
+"""The mesh of one host: its parts put together, with one door for the Replica.
+
+Nothing here decides; it passes on what happens to the part that does, and answers what others ask of the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.context import Context
+from core.events import Connect, Forget, LinkUp, Received
+from core.kinds import LinkRecord, PeerRecord, peer_key
+from core.mesh.describe import describe
+from core.mesh.dialler import RETRY, Dialler
+from core.mesh.gossip import Gossip
+from core.mesh.relay import Letter, Relay
+from core.mesh.routing import TreeRole
+from core.mesh.sessions import LINK_PREFIX, Closed, Sessions
+from core.mesh.shortids import ShortIds
+from core.mesh.status import MeshStatus
+from core.mesh.topology import TIMER as ROUTES
+from core.mesh.topology import Topology
+from core.messages import Routed, SpaceAsk, SpaceRefused
+from core.types import HostPort, LinkId, PeerName, RequestId, ShortId
+from crdt.fact import Origin
+
+TIMERS = "mesh/"
+"""All our timers begin so."""
+ALONE = "mesh/alone"
+ALONE_MS = 15_000
+"""Nobody met for this long: whoever there is cannot be waited for."""
+
+
+class Mesh:
+    """Peers, connections, routes."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._sessions = Sessions(context, up=self._session_up, down=self._session_down)
+        self._dialler = Dialler(context, self._sessions)
+        self._gossip = Gossip(context, lambda: self._sessions.links)
+        self._topology = Topology(context)
+        self._relay = Relay(context, self._topology, lambda: self._sessions.links)
+        self._short_ids = ShortIds(context)
+        self._is_alone = False
+        self._has_started = False
+
+    # What happens.
+
+    def started(self) -> None:
+        """Begin to call and to listen."""
+        self._has_started = True
+        self._context.timer(ALONE, ALONE_MS)
+        self._sessions.started()
+        self._gossip.started()
+        self._dialler.started()
+        self.facts_changed()
+
+    def link_up(self, event: LinkUp) -> None:
+        """Greet a new connection."""
+        self._dialler.connected(event.link, event.target)
+        self._sessions.link_up(event.link, event.remote, outbound=event.outbound, target=event.target)
+
+    def dial_failed(self, target: str, reason: str) -> None:
+        """Try again later."""
+        self._dialler.failed(target, reason)
+
+    def link_down(self, link: LinkId, reason: str) -> None:
+        """Forget a connection."""
+        self._sessions.link_down(link, reason)
+
+    def misbehaved(self, link: LinkId, reason: str) -> None:
+        """Hang up."""
+        self._sessions.misbehaved(link, reason)
+
+    def received(self, event: Received) -> tuple[Letter, ...]:
+        """Handle a message; return letters to us."""
+        if not self._sessions.received(event.link, event.message):
+            return ()
+        if isinstance(event.message, Routed):
+            return self._relay.received(event.message)
+        fault = self._gossip.received(event.link, event.message)
+        if fault is not None:
+            self._sessions.misbehaved(event.link, fault)
+        return ()
+
+    def timer(self, name: str) -> bool:
+        """Handle a timer; False when it is not ours."""
+        if name == ALONE:
+            self._is_alone = True
+        elif name == RETRY:
+            self._dialler.timer()
+        elif name == ROUTES:
+            if self._topology.timer():
+                self._dialler.discover()
+        else:
+            return self._gossip.timer(name) or self._sessions.timer(name)
+        return True
+
+    def connect(self, request: RequestId, command: Connect) -> None:
+        """Take on targets."""
+        self._dialler.name(dict.fromkeys(command.peers), replace=command.replace)
+        self._context.answer(request)
+
+    def forget(self, request: RequestId, command: Forget) -> None:
+        """Give up targets."""
+        self._dialler.unname(command.peers)
+        self._context.answer(request)
+
+    def facts_changed(self) -> bool:
+        """Catch up with the facts; say whether routes are new."""
+        if self.in_sync:
+            self._short_ids.settle()
+        is_new = self._topology.refresh()
+        if is_new:
+            self._dialler.discover()
+        return is_new
+
+    def announce(self, origin: Origin) -> None:
+        """Tell neighbours that more of a stream is durable."""
+        self._gossip.announce(origin)
+
+    def reborn(self) -> None:
+        """Compare again, under a new name of our own; until then we do not know what others know."""
+        self._is_alone = False
+        self._context.timer(ALONE, ALONE_MS)
+        self._gossip.reborn()
+
+    # What others ask.
+
+    @property
+    def in_sync(self) -> bool:
+        """Say whether we know what others know: one has told us, or nobody answers; once true, it stays."""
+        if not self._has_started:
+            return False
+        if not self._is_alone and not self._gossip.has_caught_up:
+            self._is_alone = not self._dialler.has_hope and self._sessions.count() == 0
+        return self._is_alone or self._gossip.has_caught_up
+
+    @property
+    def rolled_back_to(self) -> int | None:
+        """Incarnation of ours of which others hold more than we do."""
+        return self._gossip.rolled_back_to
+
+    def send_to(self, peer: PeerName, body: SpaceAsk | SpaceRefused) -> bool:
+        """Send a letter on its way; False when there is no way."""
+        return self._relay.send(peer, body)
+
+    def reachable(self, peer: PeerName) -> bool:
+        """Say whether a path leads there."""
+        return self._topology.reachable(peer)
+
+    @property
+    def short_id(self) -> ShortId | None:
+        """Our number."""
+        return self._short_ids.mine()
+
+    @property
+    def short_ids(self) -> Mapping[PeerName, ShortId]:
+        """Everybody's number."""
+        return self._short_ids.of_peers()
+
+    @property
+    def next_hops(self) -> Mapping[PeerName, PeerName]:
+        """Destination and neighbour."""
+        return self._topology.next_hops
+
+    @property
+    def trees(self) -> Mapping[PeerName, TreeRole]:
+        """Our place in everybody's broadcast tree."""
+        return self._topology.trees
+
+    def neighbour_addresses(self) -> dict[PeerName, HostPort]:
+        """Return where the overlay devices of our neighbours are, held links included."""
+        board, me = self._context.board, self._context.me
+        places: dict[PeerName, HostPort] = {}
+        for key, record in board.of(me, LinkRecord):
+            peer = PeerName(key.removeprefix(LINK_PREFIX))
+            known = board.get(peer, peer_key(), PeerRecord)
+            host, _, _ = record.address.rpartition(":")
+            if known is not None and record.established:
+                places[peer] = HostPort(host.strip("[]"), known.port + 1)
+        return places
+
+    def alarms(self) -> tuple[str, ...]:
+        """Return what somebody should look at."""
+        return self._gossip.alarms
+
+    def describe(self) -> MeshStatus:
+        """Return what status and report show. O(facts of peers and links)."""
+        return describe(self._context, self._sessions, self._dialler, self._topology, self._short_ids, self.in_sync)
+
+    def _session_up(self, link: LinkId, peer: PeerName) -> None:
+        self._gossip.link_up(link)
+        self._dialler.session_up(link, peer)
+
+    def _session_down(self, link: LinkId, closed: Closed) -> None:
+        self._gossip.link_down(link)
+        self._dialler.session_down(link, closed)

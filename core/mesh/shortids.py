@@ -1,0 +1,49 @@
+"""Peers' numbers in the datapath: 12 bits each, drawn by every peer for itself.
+
+Of two peers with one number the lower name keeps it; the other draws again when it learns of that. A number once
+drawn is kept over restarts, so kernels need not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.context import Context
+from core.kinds import ShortIdRecord, is_short_id, put
+from core.types import SHORT_ID_MAX, PeerName, ShortId
+
+KEY = "id/self"
+
+
+class ShortIds:
+    """Who has which number."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._seen: tuple[int, ...] | None = None
+        self._by_peer: dict[PeerName, ShortId] = {}
+
+    def of_peers(self) -> Mapping[PeerName, ShortId]:
+        """Return the number of every peer that has one."""
+        version = self._context.board.version(ShortIdRecord)
+        if version != self._seen:
+            self._seen = version
+            owners: dict[int, PeerName] = {}
+            for peer, _, record in self._context.board.all(ShortIdRecord):
+                if is_short_id(record.short_id):
+                    owners.setdefault(record.short_id, peer)
+            self._by_peer = {peer: ShortId(number) for number, peer in sorted(owners.items())}
+        return self._by_peer
+
+    def mine(self) -> ShortId | None:
+        """Return our own number."""
+        return self.of_peers().get(self._context.me)
+
+    def settle(self) -> None:
+        """Draw a number when we have none; call this only when we know what others have."""
+        if self.mine() is not None:
+            return
+        taken = dict.fromkeys(self.of_peers().values())
+        free = [number for number in range(1, SHORT_ID_MAX + 1) if number not in taken]
+        if free:
+            self._context.write(put(KEY, ShortIdRecord(self._context.entropy.choice(free))))
