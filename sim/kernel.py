@@ -1,6 +1,6 @@
 """A kernel made of a dictionary, with the manners of the real driver.
 
-The contract that both keep is in `tests/unit/core/reconcile/test_kernel_contract.py`. Not here: packets.
+The contract that both keep is in `tests/kernel/test_kernel_contract.py`. Not here: packets.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.context import Context
+from core.effects import Answer, Ok
 from core.events import Allocate, Claim, Free, Lookup, RemovePeers
 from core.ipam import asking, seed, takeover
 from core.ipam.asking import AskKey
@@ -93,7 +94,8 @@ class Allocator:
                 self._context.refuse(request, str(error))
                 return
             cidrs = tuple(cidr for cidr in cidrs if cidr.address in subnet)
-        self._context.answer(request, " ".join(str(cidr) for cidr in cidrs))
+        # Nothing was decided, so nothing has to be durable first.
+        self._context.emit(Answer(request, Ok(" ".join(str(cidr) for cidr in cidrs))))
 
     def free(self, request: RequestId, command: Free) -> None:
         """Give back one address of the ident, or all."""

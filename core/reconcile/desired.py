@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from core.config import Config
 from core.kinds import AttachmentRecord
+from core.mesh.routing import TreeRole
 from core.reconcile.objects import (
     Bridge,
     Endpoint,
@@ -30,9 +31,6 @@ MULTICAST = "224.0.0.0/4"
 HOST_IFNAME_PREFIX = "vethwepl"
 HOST_IFNAME_DIGITS = 7
 """Linux allows 15 bytes in an interface name."""
-
-TreeRole = tuple[PeerName | None, tuple[PeerName, ...]]
-"""Our place in a broadcast tree: parent (None when we are the source) and children."""
 
 
 def desired(

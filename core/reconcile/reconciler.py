@@ -81,6 +81,10 @@ class Reconciler:
         """Say whether the kernel is known to hold exactly this object."""
         return self._observed is not None and self._observed.get(item.key) == item
 
+    def lacks(self, key: tuple[str, ...]) -> bool:
+        """Say whether the kernel is known to hold nothing of ours under this key."""
+        return self._observed is not None and key not in self._observed
+
     def started(self) -> None:
         """Ask what the kernel holds."""
         if not self._context.config.datapath:

@@ -1,0 +1,437 @@
+"""The whole agent minus input and output: `apply(event, at) -> effects`.
+
+Rules of this file: it passes each event to the parts that care, lets them catch up with the facts, and turns what they
+wrote into commits. It decides nothing else.
+
+The order of effects is a contract. What we write goes to the journal first; only when the commit is confirmed does it
+enter the store, and only from there do neighbours hear of it (law S1) and are requests answered. Until we know what
+others know of us (`Mesh.in_sync`), nothing of our own is even given a number: a journal that was rolled back is found
+out before a number could be used twice. While the disk takes nothing, we go on with what we have and say nothing new.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.board import Board
+from core.config import Config, Recovered
+from core.context import Context
+from core.effects import Answer, Effect, Persist, Refusal
+from core.events import (
+    Allocate,
+    AttachAsked,
+    Claim,
+    Commanded,
+    Connect,
+    ContainerGone,
+    DetachAsked,
+    DialFailed,
+    Event,
+    Forget,
+    Free,
+    KernelChanged,
+    KernelDumped,
+    Leave,
+    LinkDown,
+    LinkUp,
+    Lookup,
+    Misbehaved,
+    OpsDone,
+    Persisted,
+    PersistFailed,
+    Prime,
+    Received,
+    RemovePeers,
+    RequestCancelled,
+    Started,
+    TimerFired,
+)
+from core.ipam.allocator import Allocator
+from core.ipam.earlier import earlier_facts, earlier_lives
+from core.kinds import AttachmentRecord, LinkRecord, PeerRecord, peer_key, put
+from core.mesh.mesh import Mesh
+from core.reconcile.attachments import Attachments
+from core.reconcile.desired import desired
+from core.reconcile.objects import KernelObject
+from core.reconcile.reconciler import Reconciler
+from core.status import KernelTrouble, Status
+from core.types import HostPort, Instant, PeerName, RequestId, Ticket
+from crdt.fact import STREAM_FACTS_MAX, STREAM_SIZE_MAX, Change, Delta, Origin
+from crdt.store import Joined, Stale, Store
+from crdt.stream import Stream
+
+DISK = "disk"
+DISK_RETRY_MS = 5_000
+RESERVE = 10
+"""A tenth of our stream is kept for what nobody asks for: links, ring, numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One Persist under way."""
+
+    own: Delta | None
+    """What becomes speakable with it."""
+    foreign: tuple[Delta, ...]
+    """What others said."""
+    dropped: tuple[Origin, ...]
+    """Streams forgotten."""
+
+
+class Replica:
+    """One host."""
+
+    def __init__(self, config: Config, recovered: Recovered, entropy: random.Random) -> None:
+        store, board = Store(), Board(recovered.origin)
+        for delta in recovered.streams:
+            result = store.join(delta)
+            assert isinstance(result, Joined), f"the journal holds what it must not: {result}"
+            board.absorb(delta.origin, result.changed)
+        self._context = context = Context(config, store, board, entropy)
+        self._own = store.stream(recovered.origin) or Stream.empty(recovered.origin)
+        self.mesh = Mesh(context)
+        self.allocator = Allocator(
+            context,
+            in_sync=lambda: self.mesh.in_sync,
+            reachable=self.mesh.reachable,
+            send_to=self.mesh.send_to,
+        )
+        self.reconciler = Reconciler(context, self._desired, lambda: self.mesh.in_sync)
+        self.attachments = Attachments(context, self.allocator, self.reconciler)
+        self._commits: dict[Ticket, Commit] = {}
+        self._last_ticket = 0
+        self._unsaved: dict[Origin, None] = {}
+        self._undropped: dict[Origin, None] = {}
+        self._disk_trouble = ""
+        self._retry: Ticket | None = None
+        self._waiting: deque[tuple[int, Effect]] = deque()
+        self._routes_seen: tuple[object, ...] = ()
+        self._neighbours: dict[PeerName, HostPort] = {}
+        self._neighbours_seen: tuple[int, ...] | None = None
+
+    @property
+    def store(self) -> Store:
+        """Replicated state, of our own only what is durable."""
+        return self._context.store
+
+    @property
+    def board(self) -> Board:
+        """Parsed facts, our own at once."""
+        return self._context.board
+
+    def apply(self, event: Event, at: Instant) -> list[Effect]:
+        """Decide what follows from an event."""
+        context = self._context
+        context.at = at
+        _HANDLERS[type(event)](self, event)
+        self._catch_up()
+        self._flush()
+        effects, context.effects = context.effects, []
+        return effects
+
+    def describe(self, at: Instant) -> Status:
+        """Take a snapshot for people and scripts. O(all facts)."""
+        context = self._context
+        context.at = at
+        failures = self.reconciler.failures
+        troubles = tuple(
+            KernelTrouble(
+                f"{failure.op.verb.value} {' '.join(failure.op.object.key)}",
+                failure.result.why,
+                getattr(failure.result, "hint", ""),
+                max(0, failure.due_ms - at.mono_ms),
+            )
+            for failure in failures
+        )
+        ipam = self.allocator.describe()
+        alarms = self.mesh.alarms() + (() if ipam is None else (*ipam.alarms, *ipam.conflicts))
+        if self._disk_trouble:
+            alarms = (f"nothing can be saved: {self._disk_trouble}", *alarms)
+        return Status(
+            config=context.config,
+            incarnation=context.board.me.incarnation,
+            mesh=self.mesh.describe(),
+            ipam=ipam,
+            attachments=self.attachments.describe(),
+            kernel=troubles,
+            disk=self._disk_trouble,
+            origins=len(context.store.origins()),
+            facts=sum(1 for origin in context.store.origins() for _ in _stream(context.store, origin).live()),
+            digest=f"{context.store.digest.root:032x}",
+            alarms=alarms,
+        )
+
+    # Events.
+
+    def _started(self, _event: Started) -> None:
+        context, config = self._context, self._context.config
+        before = context.board.get(context.me, peer_key(), PeerRecord)
+        adopts = 0 if before is None else before.adopts
+        record = PeerRecord(config.nickname, config.version, config.port, adopts)
+        if before != record:
+            context.write(put(peer_key(), record))
+        self.mesh.started()
+        self.allocator.started()
+        self.reconciler.started()
+
+    def _received(self, event: Received) -> None:
+        for source, body in self.mesh.received(event):
+            self.allocator.received(source, body)
+
+    def _timer_fired(self, event: TimerFired) -> None:
+        if event.name == DISK:
+            self._save_again()
+        elif not (self.mesh.timer(event.name) or self.allocator.timer(event.name)):
+            assert self.reconciler.timer(event.name), f"nobody set the timer {event.name}"
+
+    def _commanded(self, event: Commanded) -> None:
+        request, command = event.request, event.command
+        if isinstance(command, Allocate | Claim) and self._refuse_when_full(request):
+            return
+        match command:
+            case Connect():
+                self.mesh.connect(request, command)
+            case Forget():
+                self.mesh.forget(request, command)
+            case RemovePeers():
+                self.allocator.remove_peers(request, command)
+            case Prime():
+                self.allocator.prime(request)
+            case Allocate():
+                self.allocator.allocate(request, command)
+            case Claim():
+                self.allocator.claim(request, command)
+            case Lookup():
+                self.allocator.lookup(request, command)
+            case Free():
+                self.allocator.free(request, command)
+            case Leave():
+                self.allocator.leave(request)
+
+    def _attach_asked(self, event: AttachAsked) -> None:
+        if not self._refuse_when_full(event.request):
+            self.attachments.asked(event)
+
+    def _container_gone(self, event: ContainerGone) -> None:
+        self.attachments.container_gone(event.container)
+        self.allocator.container_gone(event.container)
+
+    def _request_cancelled(self, event: RequestCancelled) -> None:
+        self.allocator.cancel(event.request)
+        self.attachments.cancelled(event.request)
+
+    def _kernel_dumped(self, event: KernelDumped) -> None:
+        self.reconciler.kernel_dumped(event.objects)
+        self.attachments.settle()
+
+    def _ops_done(self, event: OpsDone) -> None:
+        self.reconciler.ops_done(event.results)
+        self.attachments.settle()
+
+    def _persisted(self, event: Persisted) -> None:
+        context = self._context
+        commit = self._commits.pop(event.ticket)
+        if event.ticket == self._retry:
+            self._retry, self._disk_trouble = None, ""
+            context.note("INFO", "the journal takes commits again")
+        if commit.own is not None:
+            result = context.store.join(commit.own)
+            is_present = commit.own.origin == self._own.origin
+            assert isinstance(result, Joined | Stale) or not is_present, f"we contradict ourselves: {result}"
+            self.mesh.announce(commit.own.origin)
+        self.attachments.settle()
+
+    def _persist_failed(self, event: PersistFailed) -> None:
+        commit = self._commits.pop(event.ticket)
+        self._unsaved.update((delta.origin, None) for delta in commit.foreign)
+        self._undropped.update((origin, None) for origin in commit.dropped)
+        if not self._disk_trouble:
+            text = f"cannot save: {event.reason}; peers hear nothing new from us until it works again"
+            self._context.note("ERRO", text)
+        self._retry, self._disk_trouble = None, event.reason
+        self._context.timer(DISK, DISK_RETRY_MS)
+
+    # After every event.
+
+    def _catch_up(self) -> None:
+        """Let every part see what has changed."""
+        self._be_reborn_if_rolled_back()
+        self.mesh.facts_changed()
+        if self.mesh.in_sync:
+            self._adopt()
+        self.allocator.facts_changed()
+        version = self._context.board.version(LinkRecord, PeerRecord)
+        if version != self._neighbours_seen:
+            self._neighbours_seen = version
+            neighbours = self.mesh.neighbour_addresses()
+            if neighbours != self._neighbours:
+                self._neighbours = neighbours
+        routes = (self.mesh.short_ids, self.mesh.next_hops, self.mesh.trees, self._neighbours, self.mesh.in_sync)
+        if len(routes) != len(self._routes_seen) or any(
+            new is not old for new, old in zip(routes, self._routes_seen, strict=True)
+        ):
+            self._routes_seen = routes
+            self.reconciler.dirty()
+
+    def _flush(self) -> None:
+        """Turn what was written and learnt into a commit, and let go what waits for none."""
+        context = self._context
+        if self._disk_trouble:
+            # What was learnt is in the store, and is saved from there.
+            self._unsaved.update((delta.origin, None) for delta in context.learnt)
+            self._undropped.update((origin, None) for origin in context.dropped)
+            context.learnt, context.dropped = [], []
+        elif self.mesh.in_sync or context.learnt or context.dropped:
+            self._commit(tuple(context.learnt), tuple(context.dropped))
+            context.learnt, context.dropped = [], []
+        last = self._own.head.seq + len(context.changes)
+        self._waiting.extend((last, effect) for effect in context.after_commit)
+        context.after_commit = []
+        self._release()
+        while self._disk_trouble and self._waiting:
+            _, effect = self._waiting.popleft()
+            if isinstance(effect, Answer):
+                text = f"cannot save: {self._disk_trouble}; free some space, then ask again"
+                context.emit(Answer(effect.request, Refusal(text)))
+
+    def _commit(self, foreign: tuple[Delta, ...], dropped: tuple[Origin, ...]) -> None:
+        context = self._context
+        own: Delta | None = None
+        if context.changes and self.mesh.in_sync:
+            known = self._own.head.seq
+            self._own = self._own.append(context.changes)
+            own = self._own.delta(known)
+            context.changes = []
+        if own is None and not foreign and not dropped:
+            return
+        self._persist(Commit(own, foreign, dropped))
+
+    def _persist(self, commit: Commit) -> None:
+        self._last_ticket += 1
+        ticket = Ticket(self._last_ticket)
+        self._commits[ticket] = commit
+        deltas = commit.foreign if commit.own is None else (*commit.foreign, commit.own)
+        self._context.emit(Persist(ticket, deltas, commit.dropped, sync=commit.own is not None))
+
+    def _release(self) -> None:
+        """Let go what waited for our own facts to be durable."""
+        head = self._context.store.head(self._own.origin)
+        durable = 0 if head is None else head.seq
+        while self._waiting and self._waiting[0][0] <= durable:
+            self._context.emit(self._waiting.popleft()[1])
+
+    def _save_again(self) -> None:
+        """Offer the journal all that it has refused."""
+        if self._commits:
+            # Commits from before the trouble are still to be reported.
+            self._context.timer(DISK, DISK_RETRY_MS)
+            return
+        context = self._context
+        if context.changes and self.mesh.in_sync:
+            self._own = self._own.append(context.changes)
+            context.changes = []
+        head = context.store.head(self._own.origin)
+        durable = 0 if head is None else head.seq
+        own = self._own.delta(durable) if self._own.head.seq > durable else None
+        held = (origin for origin in self._unsaved if context.store.head(origin) is not None)
+        foreign = tuple(context.store.delta_for(origin, 0) for origin in held)
+        # Even an empty one: it finds out whether the disk works again.
+        self._persist(Commit(own, foreign, tuple(self._undropped)))
+        self._retry = Ticket(self._last_ticket)
+        self._unsaved.clear()
+        self._undropped.clear()
+
+    # Lives.
+
+    def _adopt(self) -> None:
+        """Take up what our earlier lives said, once we have heard it from others."""
+        context = self._context
+        lives = earlier_lives(context)
+        if not lives:
+            return
+        for key, body in tuple(earlier_facts(context)):
+            if isinstance(body, AttachmentRecord) and context.board.get(context.me, key, AttachmentRecord) is None:
+                context.write(put(key, body))
+        if not self.allocator.adopt():
+            return
+        record = context.board.get(context.me, peer_key(), PeerRecord)
+        assert record is not None, "our first fact"
+        context.write(put(peer_key(), replace(record, adopts=lives[-1].incarnation)))
+        context.forget_superseded(context.me)
+        self.reconciler.dirty()
+
+    def _be_reborn_if_rolled_back(self) -> None:
+        """Go on under a new name when others hold more of our stream than we do."""
+        seen = self.mesh.rolled_back_to
+        if seen is None:
+            return
+        context = self._context
+        me = Origin(context.me, max(seen, context.board.me.incarnation) + 1)
+        context.note(
+            "WARN",
+            f"peers know more of us than our journal does: it was rolled back; we go on as life {me.incarnation}",
+        )
+        facts = [Change(fact.key, fact.kind, fact.body) for fact in self._own.live()]
+        pending, context.changes = context.changes, []
+        context.board.reborn(me)
+        self._own = Stream.empty(me)
+        for change in (*facts, *pending):
+            context.write(change)
+        self._waiting = deque((len(context.changes), effect) for _, effect in self._waiting)
+        self.mesh.reborn()
+
+    # Helpers.
+
+    def _desired(self) -> tuple[KernelObject, ...]:
+        return desired(
+            self._context.config,
+            self.mesh.short_id,
+            self.mesh.short_ids,
+            self.mesh.next_hops,
+            self._neighbours,
+            self.mesh.trees,
+            self.attachments.records(),
+        )
+
+    def _refuse_when_full(self, request: RequestId) -> bool:
+        """Refuse what would let our stream grow beyond its limits; say whether that was so."""
+        count, size = self._own.count, self._own.size
+        if count < STREAM_FACTS_MAX * (RESERVE - 1) // RESERVE and size < STREAM_SIZE_MAX * (RESERVE - 1) // RESERVE:
+            return False
+        self._context.refuse(
+            request,
+            f"this host has {count} facts in {size} bytes to its name, which is the limit; detach containers first",
+        )
+        return True
+
+
+def _stream(store: Store, origin: Origin) -> Stream:
+    stream = store.stream(origin)
+    assert stream is not None, "origins come from the store"
+    return stream
+
+
+# Handlers take the event that their key names; the table is the proof.
+_HANDLERS: dict[type[Event], Callable[[Replica, Any], None]] = {
+    Started: Replica._started,
+    LinkUp: lambda self, event: self.mesh.link_up(event),
+    DialFailed: lambda self, event: self.mesh.dial_failed(event.target, event.reason),
+    LinkDown: lambda self, event: self.mesh.link_down(event.link, event.reason),
+    Received: Replica._received,
+    Misbehaved: lambda self, event: self.mesh.misbehaved(event.link, event.reason),
+    TimerFired: Replica._timer_fired,
+    Persisted: Replica._persisted,
+    PersistFailed: Replica._persist_failed,
+    RequestCancelled: Replica._request_cancelled,
+    AttachAsked: Replica._attach_asked,
+    DetachAsked: lambda self, event: self.attachments.detach(event),
+    ContainerGone: Replica._container_gone,
+    KernelDumped: Replica._kernel_dumped,
+    KernelChanged: lambda self, event: self.reconciler.kernel_changed(),
+    OpsDone: Replica._ops_done,
+    Commanded: Replica._commanded,
+}
