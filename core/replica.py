@@ -100,7 +100,7 @@ class Replica:
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
         )
-        self.reconciler = Reconciler(context, self._desired, lambda: self.mesh.in_sync)
+        self.reconciler = Reconciler(context, self.desired, lambda: self.mesh.in_sync)
         self.attachments = Attachments(context, self.allocator, self.reconciler)
         self._commits: dict[Ticket, Commit] = {}
         self._last_ticket = 0
@@ -163,6 +163,18 @@ class Replica:
             facts=sum(1 for origin in context.store.origins() for _ in _stream(context.store, origin).live()),
             digest=f"{context.store.digest.root:032x}",
             alarms=alarms,
+        )
+
+    def desired(self) -> tuple[KernelObject, ...]:
+        """Return what the kernel should hold of ours now."""
+        return desired(
+            self._context.config,
+            self.mesh.short_id,
+            self.mesh.short_ids,
+            self.mesh.next_hops,
+            self._neighbours,
+            self.mesh.trees,
+            self.attachments.records(),
         )
 
     # Events.
@@ -385,17 +397,6 @@ class Replica:
         self.mesh.reborn()
 
     # Helpers.
-
-    def _desired(self) -> tuple[KernelObject, ...]:
-        return desired(
-            self._context.config,
-            self.mesh.short_id,
-            self.mesh.short_ids,
-            self.mesh.next_hops,
-            self._neighbours,
-            self.mesh.trees,
-            self.attachments.records(),
-        )
 
     def _refuse_when_full(self, request: RequestId) -> bool:
         """Refuse what would let our stream grow beyond its limits; say whether that was so."""

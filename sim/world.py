@@ -31,6 +31,7 @@ from core.events import (
     Started,
     TimerFired,
 )
+from core.kinds import AttachmentRecord
 from core.messages import Message
 from core.reconcile.objects import Again, Endpoint, EndpointAddress, Op, OpResult, Refused, Verb
 from core.types import HostPort, Instant, LinkId, RequestId
@@ -48,6 +49,8 @@ WRITE_US = (20, 200)
 DUMP_US = (500, 5_000)
 OP_US = (50, 1_000)
 """A netlink request, and one that enters a namespace."""
+LOOK_US = 5_000_000
+"""The shell looks whether containers still exist this often."""
 NOTIFY_US = 2_000
 """The kernel tells of a change after this long."""
 CODEC_EVERY = 8
@@ -126,8 +129,6 @@ class Host:
     """Armed timers, each with a number that tells it from its predecessors."""
     netns: dict[str, None] = field(default_factory=dict)
     """Network namespaces that exist."""
-    gone: list[str] = field(default_factory=list)
-    """Containers that vanished while the agent was down."""
     disk_free_us: int = 0
     """When the commits under way are done."""
     last_link: int = 0
@@ -204,9 +205,7 @@ class World:
             host.config, recovered, random.Random(f"{self.seed}/life/{host.name}/{host.life}")
         )
         self.apply(host, Started())
-        gone, host.gone = host.gone, []
-        for container in gone:
-            self.apply(host, ContainerGone(container))
+        self._look_for_containers(host, host.life)
 
     def crash(self, host: Host, *, power: bool) -> None:
         """End an agent at once; without power the machine's memory and containers go with it."""
@@ -259,10 +258,17 @@ class World:
         for item in host.kernel.observe():
             if isinstance(item, Endpoint) and item.container == container:
                 host.kernel.lose(item)
-        if host.heart is None:
-            host.gone.append(container)
-        else:
-            self.later(host, NOTIFY_US, KernelChanged())
+        self.later(host, NOTIFY_US, KernelChanged())
+
+    def _look_for_containers(self, host: Host, life: int) -> None:
+        """Report containers whose namespaces are gone, as the shell does at start and every now and then."""
+        if host.life != life or host.heart is None:
+            return
+        records = host.heart.board.of(host.config.peer, AttachmentRecord)
+        for key, record in tuple(records):
+            if record.netns not in host.netns and host.life == life:
+                self.apply(host, ContainerGone(key.split("/")[1]))
+        self.schedule(LOOK_US, lambda: self._look_for_containers(host, life))
 
     def _carry_out(self, host: Host, effect: Effect) -> None:
         match effect:

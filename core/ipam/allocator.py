@@ -17,6 +17,7 @@ from core.ipam import asking, seed, takeover
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
+from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
 from core.ipam.steward import Steward
@@ -280,6 +281,11 @@ class Allocator:
         prefix = f"ring/{self._seed.ring.ring_id}/"
         steward.space.adopt(claim for key, claim in claims if key.startswith(prefix))
         return True
+
+    @property
+    def ring(self) -> Ring | None:
+        """The ring that the peers have agreed on; None while there is none."""
+        return None if self._seed is None else self._seed.ring
 
     def describe(self) -> IpamStatus | None:
         """Return what status and report show; None when allocation is off. O(all facts of addresses)."""
