@@ -52,7 +52,7 @@ from core.events import (
 )
 from core.ipam.allocator import Allocator
 from core.ipam.earlier import earlier_facts, earlier_lives
-from core.kinds import AttachmentRecord, LinkRecord, PeerRecord, peer_key, put
+from core.kinds import NAMES, AttachmentRecord, LinkRecord, PeerRecord, peer_key, put
 from core.mesh.mesh import Mesh
 from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
@@ -100,7 +100,7 @@ class Replica:
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
         )
-        self.reconciler = Reconciler(context, self.desired, lambda: self.mesh.in_sync)
+        self.reconciler = Reconciler(context, self.desired, self._may_remove)
         self.attachments = Attachments(context, self.allocator, self.reconciler)
         self._commits: dict[Ticket, Commit] = {}
         self._last_ticket = 0
@@ -108,6 +108,8 @@ class Replica:
         self._undropped: dict[Origin, None] = {}
         self._disk_trouble = ""
         self._retry: Ticket | None = None
+        self._is_moving = False
+        self._moved_at = 0
         self._waiting: deque[tuple[int, Effect]] = deque()
         self._routes_seen: tuple[object, ...] = ()
         self._neighbours: dict[PeerName, HostPort] = {}
@@ -255,6 +257,8 @@ class Replica:
             is_present = commit.own.origin == self._own.origin
             assert isinstance(result, Joined | Stale) or not is_present, f"we contradict ourselves: {result}"
             self.mesh.announce(commit.own.origin)
+            if any(fact.kind == NAMES[AttachmentRecord] for fact in commit.own.facts):
+                self.reconciler.dirty()
         self.attachments.settle()
 
     def _persist_failed(self, event: PersistFailed) -> None:
@@ -300,6 +304,8 @@ class Replica:
         elif self.mesh.in_sync or context.learnt or context.dropped:
             self._commit(tuple(context.learnt), tuple(context.dropped))
             context.learnt, context.dropped = [], []
+        if self._is_moving and not context.changes:
+            self._is_moving, self._moved_at = False, self._own.head.seq
         last = self._own.head.seq + len(context.changes)
         self._waiting.extend((last, effect) for effect in context.after_commit)
         context.after_commit = []
@@ -331,8 +337,7 @@ class Replica:
 
     def _release(self) -> None:
         """Let go what waited for our own facts to be durable."""
-        head = self._context.store.head(self._own.origin)
-        durable = 0 if head is None else head.seq
+        durable = self._durable_seq()
         while self._waiting and self._waiting[0][0] <= durable:
             self._context.emit(self._waiting.popleft()[1])
 
@@ -346,8 +351,7 @@ class Replica:
         if context.changes and self.mesh.in_sync:
             self._own = self._own.append(context.changes)
             context.changes = []
-        head = context.store.head(self._own.origin)
-        durable = 0 if head is None else head.seq
+        durable = self._durable_seq()
         own = self._own.delta(durable) if self._own.head.seq > durable else None
         held = (origin for origin in self._unsaved if context.store.head(origin) is not None)
         foreign = tuple(context.store.delta_for(origin, 0) for origin in held)
@@ -374,7 +378,7 @@ class Replica:
         assert record is not None, "our first fact"
         context.write(put(peer_key(), replace(record, adopts=lives[-1].incarnation)))
         context.forget_superseded(context.me)
-        self.reconciler.dirty()
+        self._is_moving = True
 
     def _be_reborn_if_rolled_back(self) -> None:
         """Go on under a new name when others hold more of our stream than we do."""
@@ -394,9 +398,18 @@ class Replica:
         for change in (*facts, *pending):
             context.write(change)
         self._waiting = deque((len(context.changes), effect) for _, effect in self._waiting)
+        self._is_moving = True
         self.mesh.reborn()
 
     # Helpers.
+
+    def _may_remove(self) -> bool:
+        """Say whether what is not desired may go: not while we take up what earlier lives said."""
+        return self.mesh.in_sync and not self._is_moving and self._durable_seq() >= self._moved_at
+
+    def _durable_seq(self) -> int:
+        head = self._context.store.head(self._own.origin)
+        return 0 if head is None else head.seq
 
     def _refuse_when_full(self, request: RequestId) -> bool:
         """Refuse what would let our stream grow beyond its limits; say whether that was so."""

@@ -56,11 +56,22 @@ class Disk:
     def finish(self, *, sync: bool) -> bool:
         """Complete the oldest commit under way; say whether it took place."""
         commit = self._under_way.pop(0)
-        if self.is_full:
+        if self.is_full or not self._follows(commit):
             return False
         self._tail.append(commit)
         if sync or len(self._tail) > TAIL_MAX:
             self._fold(len(self._tail))
+        return True
+
+    def _follows(self, commit: Commit) -> bool:
+        """Say whether nothing is missing between the journal and a commit; an earlier one may have failed."""
+        reached: dict[Origin, int] = {}
+        for delta in (delta for earlier in (*self._tail, commit) for delta in earlier.deltas):
+            head = self._synced.head(delta.origin)
+            held = reached.get(delta.origin, 0 if head is None else head.seq)
+            if delta.since > held:
+                return False
+            reached[delta.origin] = max(held, delta.head.seq)
         return True
 
     def head(self, origin: Origin) -> StreamHead | None:

@@ -103,11 +103,14 @@ def draw_hosts(entropy: random.Random) -> tuple[Config, ...]:
     count = entropy.choice((1, 2, 3, 3, 4, 5))
     names = tuple(PeerName(f"02:00:00:00:00:{index + 1:02x}") for index in range(count))
     mode = entropy.choice((SeedMode("seed", names), SeedMode("consensus", (), count), SeedMode("consensus", (), count)))
+    knows_all = entropy.random() < 0.5
     return tuple(
         Config(
             peer=name,
             nickname=f"h{index}",
-            targets=tuple(address_of(other) for other in range(count) if other < index),
+            targets=tuple(
+                address_of(other) for other in range(count) if other < index or (knows_all and other > index)
+            ),
             universe=subnet_of(UNIVERSE),
             default_subnet=None,
             seed=mode,

@@ -163,11 +163,13 @@ class Faults:
             self._world.later(host, 2_000, KernelChanged())
 
     def _wipe(self) -> None:
-        """Take a host's disk, once the ring exists, if every other host is there and holds all of it."""
+        """Take a host's disk, once the ring exists, if all others hold all of it and it will call some of them."""
         hosts = self._world.hosts
         if len(hosts) < 2 or any(host.heart is None for host in hosts):
             return
         host = self._entropy.choice(hosts)
+        if not host.config.targets:
+            return
         kept: Store = host.disk.synced
         if not isinstance(host.heart, Replica) or host.heart.allocator.ring is None:
             # A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.

@@ -350,10 +350,12 @@ class World:
         self._stand(other, connection, far, LinkUp(far.link, False, self._ephemeral(host, near), None))
 
         def reached() -> None:
-            if host.life == life and near.is_open and not connection.is_dead:
-                self._stand(host, connection, near, LinkUp(near.link, True, remote, target))
-            elif near.is_open:
+            if host.life != life:
                 self.network.close(connection, near)
+            elif near.is_open and not connection.is_dead:
+                self._stand(host, connection, near, LinkUp(near.link, True, remote, target))
+            else:
+                self.apply(host, DialFailed(target, "connection reset by peer"))
 
         self.schedule(back_us, reached)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from core.context import Context
 from core.events import AttachAsked, DetachAsked
-from core.kinds import AttachmentRecord, attachment_key, gone, put
+from core.kinds import AttachmentRecord, attachment_key, gone, parse, put
 from core.reconcile.desired import endpoint_objects, host_ifname
 from core.reconcile.objects import Refused
 from core.reconcile.plan import attachment_of
@@ -188,7 +188,7 @@ class Attachments:
             if refusal is not None:
                 self._context.refuse(coming.event.request, f"{refusal.why}; {refusal.hint}")
                 self._undo(place, coming)
-            elif self._is_durable(place, coming.record) and self._is_up(place, coming.record):
+            elif self._durable(place) == coming.record and self._is_up(place, coming.record):
                 del self._coming[place]
                 self._context.answer(coming.event.request, " ".join(str(cidr) for cidr in coming.got))
         for place, going in tuple(self._going.items()):
@@ -198,9 +198,15 @@ class Attachments:
     # What others ask.
 
     def records(self) -> Iterator[tuple[str, str, AttachmentRecord]]:
-        """Yield container, interface and what it should carry; addresses on their way out are not wanted any more."""
-        for container, ifname, record in self._all():
+        """Yield container, interface and what it should carry: what is durable, less what is on its way out.
+
+        Else a crash could leave an address on an interface of which the next life knows nothing.
+        """
+        for container, ifname, _ in self._all():
             going = self._going.get((container, ifname))
+            record = self._durable((container, ifname))
+            if record is None:
+                continue
             if going is None:
                 yield container, ifname, record
             else:
@@ -330,11 +336,12 @@ class Attachments:
             return self._reconciler.lacks(("endpoint", *place))
         return all(self._reconciler.lacks(("address", *place, text)) for text in going.addresses)
 
-    def _is_durable(self, place: AttachmentId, record: AttachmentRecord) -> bool:
+    def _durable(self, place: AttachmentId) -> AttachmentRecord | None:
+        """Return what the journal says of an interface."""
         stream = self._context.store.stream(self._context.board.me)
-        key = attachment_key(*place)
-        fact = None if stream is None else stream.get(key)
-        return fact is not None and fact.body == put(key, record).body
+        fact = None if stream is None else stream.get(attachment_key(*place))
+        record = None if fact is None or fact.body is None else parse(fact.kind, fact.body)
+        return record if isinstance(record, AttachmentRecord) else None
 
     def _is_up(self, place: AttachmentId, record: AttachmentRecord) -> bool:
         config = self._context.config
