@@ -26,5 +26,9 @@ demo: setup
 bench: setup
 	$(PY) -m bench.run
 
+# Compile the data path's programs anew; the object is part of the repository, so installing needs no compiler.
+bpf: setup
+	datapath/bpf/build.sh
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info

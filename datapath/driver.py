@@ -1,0 +1,204 @@
+"""Observes and changes everything of ours in this host's kernel, one operation at a time.
+
+Runs in the network namespace of the process that makes it, on one thread. `execute` never raises for what a kernel may
+answer; it says whether trying again helps. What is observed can be compared with what is desired: the same values.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from core.reconcile.objects import (
+    Again,
+    AlreadySo,
+    Bridge,
+    Done,
+    Endpoint,
+    EndpointAddress,
+    EndpointRoute,
+    EndpointUp,
+    Hop,
+    Identity,
+    KernelObject,
+    Op,
+    OpResult,
+    Refused,
+    Tree,
+    Verb,
+    VxlanPort,
+)
+from datapath import endpoints, links
+from datapath.links import Foreign
+from datapath.programs import Programs, TreeValue
+
+RETRY_MS = 100
+PASSING = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ENODEV, errno.ENETDOWN, errno.EINTR)
+"""Errors that another time may not come."""
+HINTS = {
+    errno.EPERM: "run the agent as root",
+    errno.EACCES: "run the agent as root",
+    errno.EOPNOTSUPP: "this kernel lacks the feature; see the requirements in the reference",
+    errno.ENOENT: "start the container, or attach it again",
+    errno.EADDRINUSE: "find out what uses the UDP port with 'ss -ulnp', or choose another with --port",
+    errno.EEXIST: "remove or rename what has that name",
+}
+HINT = "see the kernel's log with 'dmesg'"
+
+
+class KernelDriver:
+    """The kernel of this host."""
+
+    def __init__(self, bridge: str = "weave", port: int = 6784) -> None:
+        self._bridge = bridge
+        self._port = port
+        self._opened_ipr: IPRoute | None = None
+        self._opened_programs: Programs | None = None
+
+    def close(self) -> None:
+        """Let go; the kernel goes on forwarding."""
+        if self._opened_programs is not None:
+            self._opened_programs.close()
+        if self._opened_ipr is not None:
+            self._opened_ipr.close()
+
+    def observe(self) -> tuple[KernelObject, ...]:
+        """Return everything of ours. Raises: NetlinkError, OSError."""
+        found: list[KernelObject] = []
+        bridge = links.find(self._ipr, self._bridge)
+        seen = links.observe_bridge(bridge)
+        if seen is not None:
+            found.append(seen)
+        port = links.observe_port(self._ipr, links.find(self._ipr, self._port_name), self._bridge)
+        if port is not None:
+            found.append(port)
+        programs = self._programs
+        number = programs.identity()
+        if number is not None:
+            found.append(Identity(number))
+        found.extend(Hop(peer, via, address, self._port) for peer, via, address in programs.hops())
+        found.extend(Tree(source, tree.parent, tree.children) for source, tree in programs.trees())
+        if seen is not None:
+            for link in self._ipr.get_links(master=bridge["index"]):
+                found.extend(endpoints.observe(link, bridge["index"]))
+        return tuple(found)
+
+    def execute(self, op: Op) -> OpResult:
+        """Carry out one operation."""
+        name = " ".join(op.object.key)
+        try:
+            changed = (self._remove if op.verb is Verb.REMOVE else self._ensure)(op.object)
+        except Foreign as error:
+            return Refused(str(error), "remove or rename it")
+        except NetlinkError as error:
+            return _failure(name, int(error.code), str(error))
+        except OSError as error:
+            return _failure(name, error.errno or errno.EIO, str(error))
+        return Done() if changed else AlreadySo()
+
+    def remove_all(self) -> None:
+        """Take everything of ours out of the kernel. Raises: NetlinkError, Foreign."""
+        for link in self._ipr.get_links():
+            if links.kind_of(link) == "veth" and endpoints.parse_alias(link.get("ifalias") or "") is not None:
+                links.remove(self._ipr, link.get("ifname"))
+        if links.observe_port(self._ipr, links.find(self._ipr, self._port_name), self._bridge) is not None:
+            links.remove(self._ipr, self._port_name)
+        bridge = links.find(self._ipr, self._bridge)
+        if bridge is not None and links.kind_of(bridge) == "bridge":
+            links.remove(self._ipr, self._bridge)
+
+    def drops(self) -> dict[str, int]:
+        """Return frames dropped by our programs, by reason. Raises: OSError."""
+        return self._programs.drops()
+
+    @property
+    def _port_name(self) -> str:
+        return f"vxlan-{self._port}"
+
+    @property
+    def _ipr(self) -> IPRoute:
+        if self._opened_ipr is None:
+            self._opened_ipr = IPRoute()
+        return self._opened_ipr
+
+    @property
+    def _programs(self) -> Programs:
+        if self._opened_programs is None:
+            link = links.find(self._ipr, self._port_name)
+            self._opened_programs = Programs(None if link is None else link["index"])
+        return self._opened_programs
+
+    def _ensure(self, item: KernelObject) -> bool:
+        """Bring an object about; say whether anything was changed."""
+        ensure: Callable[[], Any]
+        match item:
+            case Bridge():
+                ensure = lambda: links.ensure_bridge(self._ipr, item)  # noqa: E731  # one line per kind
+            case VxlanPort():
+                ensure = lambda: links.ensure_port(self._ipr, item, self._programs)  # noqa: E731
+            case Identity(number):
+                ensure = lambda: self._programs.set_identity(number)  # noqa: E731
+            case Hop():
+                return self._set_hop(item)
+            case Tree():
+                return self._set_tree(item)
+            case Endpoint():
+                ensure = lambda: endpoints.ensure(self._ipr, item, self._bridge, self._programs)  # noqa: E731
+            case EndpointAddress():
+                return endpoints.add_address(item)
+            case EndpointUp():
+                return endpoints.bring_up(item)
+            case EndpointRoute():
+                return endpoints.add_route(item)
+        ensure()
+        return True
+
+    def _remove(self, item: KernelObject) -> bool:
+        """Take an object away; say whether it was there."""
+        match item:
+            case Bridge(name) | VxlanPort(name):
+                return links.remove(self._ipr, name)
+            case Identity():
+                had = self._programs.identity() is not None
+                self._programs.set_identity(None)
+                return had
+            case Hop():
+                return self._programs.remove_hop(item.destination)
+            case Tree():
+                return self._programs.remove_tree(item.source)
+            case Endpoint():
+                return endpoints.remove(self._ipr, item.host_ifname, self._programs)
+            case EndpointAddress():
+                return endpoints.remove_address(item)
+            case EndpointUp():
+                return endpoints.bring_down(item)
+            case EndpointRoute():
+                return endpoints.remove_route(item)
+
+    def _set_hop(self, item: Hop) -> bool:
+        if item.port != self._port:
+            raise Foreign(
+                f"{item.address} uses UDP port {item.port} and we {self._port}; all hosts must use one --port"
+            )
+        self._programs.set_hop(item.destination, item.via, item.address)
+        return True
+
+    def _set_tree(self, item: Tree) -> bool:
+        try:
+            self._programs.set_tree(item.source, TreeValue(item.parent, item.children))
+        except ValueError as error:
+            raise Foreign(str(error)) from error
+        return True
+
+
+def _failure(name: str, number: int, text: str) -> OpResult:
+    what = f"{name}: {os.strerror(number).lower()}"
+    if number in PASSING:
+        return Again(RETRY_MS, what)
+    detail = "" if os.strerror(number).lower() in text.lower() else f" ({text})"
+    return Refused(what + detail, HINTS.get(number, HINT))

@@ -1,0 +1,301 @@
+"""Containers' interfaces: a veth pair, one end in the bridge, the other in the container's network namespace.
+
+The outer end carries the whole identity in its alias, so a later agent recognises it, and nothing else counts as ours.
+A pair without an alias is one whose maker died halfway; it is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from core.reconcile.objects import (
+    Endpoint,
+    EndpointAddress,
+    EndpointRoute,
+    EndpointUp,
+    KernelObject,
+)
+from datapath import filters
+from datapath.links import Foreign, find, is_up, kind_of
+from datapath.netns import run_in
+from datapath.programs import Programs
+
+ALIAS_PREFIX = "weave:"
+MULTICAST = "224.0.0.0/4"
+GARP_COUNT = 2
+"""One may get lost while the ports of the bridge come up."""
+ETHERTYPE_ARP = 0x0806
+NTF_MASTER, NUD_NOARP = 0x04, 0x40
+SCOPE_LINK = 253
+SCOPE_UNIVERSE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """The inner end, as found in its namespace."""
+
+    mac: str
+    """Its MAC address."""
+    mtu: int
+    """Bytes."""
+    is_up: bool
+    """Administratively."""
+    addresses: tuple[str, ...]
+    """CIDRs."""
+    has_multicast_route: bool
+    """224.0.0.0/4 leads here."""
+
+
+def alias_of(container: str, ifname: str, netns: str) -> str:
+    """Return the alias that says what a veth pair is for."""
+    return f"{ALIAS_PREFIX}{container}/{ifname}@{netns}"
+
+
+def parse_alias(alias: str) -> tuple[str, str, str] | None:
+    """Return container, inner name and namespace; None when the alias is not ours."""
+    if not alias.startswith(ALIAS_PREFIX):
+        return None
+    container, slash, rest = alias.removeprefix(ALIAS_PREFIX).partition("/")
+    ifname, at, netns = rest.partition("@/")
+    return (container, ifname, f"/{netns}") if container and slash and ifname and at else None
+
+
+def observe(link: Any, bridge_index: int) -> Iterator[KernelObject]:
+    """Yield what an outer end stands for; nothing while something of the pair is missing."""
+    place = parse_alias(link.get("ifalias") or "")
+    if place is None or kind_of(link) != "veth" or link.get("master") != bridge_index or not is_up(link):
+        return
+    program = filters.attached(link["index"], filters.INGRESS)
+    if program is None or program.name != "from_container":
+        return
+    container, ifname, netns = place
+    inner = _look_inside(netns, ifname, link["index"])
+    if inner is None:
+        return
+    yield Endpoint(container, ifname, link.get("ifname"), netns, inner.mac, inner.mtu)
+    for cidr in inner.addresses:
+        yield EndpointAddress(container, ifname, netns, cidr)
+    if inner.is_up:
+        yield EndpointUp(container, ifname, netns)
+    if inner.has_multicast_route:
+        yield EndpointRoute(container, ifname, netns, MULTICAST)
+
+
+def ensure(ipr: IPRoute, wanted: Endpoint, bridge: str, programs: Programs) -> None:
+    """Make a pair, its inner end down. Raises: Foreign, NetlinkError, OSError."""
+    alias = alias_of(wanted.container, wanted.ifname, wanted.netns)
+    master = find(ipr, bridge)
+    if master is None:
+        raise NetlinkError(errno.ENODEV, f"no bridge {bridge}")
+    link = find(ipr, wanted.host_ifname)
+    if link is not None:
+        if link.get("ifalias") and parse_alias(link.get("ifalias")) is None:
+            raise Foreign(f"{wanted.host_ifname} exists and is not ours")
+        inner = _look_inside(wanted.netns, wanted.ifname, link["index"])
+        if link.get("ifalias") != alias or inner is None or (inner.mac, inner.mtu) != (wanted.mac, wanted.mtu):
+            programs.forget_interface(link["index"])
+            ipr.link("del", index=link["index"])
+            link = None
+    if link is None:
+        _make_pair(ipr, wanted)
+        link = find(ipr, wanted.host_ifname)
+        ipr.link("set", index=link["index"], ifalias=alias)
+    index = link["index"]
+    filters.attach(ipr, index, filters.INGRESS, "from_container", programs.fds["from_container"])
+    if link.get("master") != master["index"]:
+        ipr.link("set", index=index, master=master["index"])
+    # The bridge never sees the unicast that takes the shortcut, so it would forget where the container is.
+    ipr.fdb("replace", ifindex=index, lladdr=wanted.mac, flags=NTF_MASTER, state=NUD_NOARP)
+    if not is_up(link):
+        ipr.link("set", index=index, state="up")
+
+
+def remove(ipr: IPRoute, host_ifname: str, programs: Programs) -> bool:
+    """Delete a pair; say whether it was there. Raises: Foreign, NetlinkError."""
+    link = find(ipr, host_ifname)
+    if link is None:
+        return False
+    if parse_alias(link.get("ifalias") or "") is None:
+        raise Foreign(f"{host_ifname} exists and is not ours")
+    programs.forget_interface(link["index"])
+    ipr.link("del", index=link["index"])
+    return True
+
+
+def add_address(item: EndpointAddress) -> bool:
+    """Put an address on the inner end; say whether it was missing. Raises: NetlinkError, OSError."""
+
+    def add() -> bool:
+        address = ipaddress.ip_interface(item.cidr)
+        with IPRoute() as ipr:
+            values: dict[str, Any] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
+            if address.version == 4 and address.network.prefixlen < 31:
+                values["broadcast"] = str(address.network.broadcast_address)
+            return _unless(errno.EEXIST, lambda: ipr.addr("add", index=_index(ipr, item.ifname), **values))
+
+    return run_in(item.netns, add)
+
+
+def remove_address(item: EndpointAddress) -> bool:
+    """Take an address off the inner end; say whether it was there. Raises: NetlinkError."""
+
+    def remove_it() -> bool:
+        address = ipaddress.ip_interface(item.cidr)
+        with IPRoute() as ipr:
+            link = find(ipr, item.ifname)
+            if link is None:
+                return False
+            values = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
+            return _unless(errno.EADDRNOTAVAIL, lambda: ipr.addr("del", index=link["index"], **values))
+
+    return _if_there(item.netns, remove_it)
+
+
+def bring_up(item: EndpointUp) -> bool:
+    """Bring the inner end up and announce its addresses; say whether it was down. Raises: NetlinkError, OSError."""
+
+    def bring() -> bool:
+        with IPRoute() as ipr:
+            link = find(ipr, item.ifname)
+            if link is None:
+                raise NetlinkError(errno.ENODEV, f"no interface {item.ifname} in {item.netns}")
+            was_down = not is_up(link)
+            if was_down:
+                ipr.link("set", index=link["index"], state="up")
+            _announce(item.ifname, link.get("address"), _addresses(ipr, link["index"]))
+            return was_down
+
+    return run_in(item.netns, bring)
+
+
+def bring_down(item: EndpointUp) -> bool:
+    """Bring the inner end down; say whether it was up. Raises: NetlinkError."""
+
+    def bring() -> bool:
+        with IPRoute() as ipr:
+            link = find(ipr, item.ifname)
+            if link is None or not is_up(link):
+                return False
+            ipr.link("set", index=link["index"], state="down")
+            return True
+
+    return _if_there(item.netns, bring)
+
+
+def add_route(item: EndpointRoute) -> bool:
+    """Add a link route through the inner end; say whether it was missing. Raises: NetlinkError, OSError."""
+
+    def add() -> bool:
+        with IPRoute() as ipr:
+            values = {"dst": item.destination, "oif": _index(ipr, item.ifname), "scope": SCOPE_LINK}
+            return _unless(errno.EEXIST, lambda: ipr.route("add", **values))
+
+    return run_in(item.netns, add)
+
+
+def remove_route(item: EndpointRoute) -> bool:
+    """Remove a link route; say whether it was there. Raises: NetlinkError."""
+
+    def remove_it() -> bool:
+        with IPRoute() as ipr:
+            link = find(ipr, item.ifname)
+            if link is None:
+                return False
+            values = {"dst": item.destination, "oif": link["index"], "scope": SCOPE_LINK}
+            return _unless(errno.ESRCH, lambda: ipr.route("del", **values))
+
+    return _if_there(item.netns, remove_it)
+
+
+def _make_pair(ipr: IPRoute, wanted: Endpoint) -> None:
+    fd = os.open(wanted.netns, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ipr.link(
+            "add",
+            ifname=wanted.host_ifname,
+            kind="veth",
+            mtu=wanted.mtu,
+            peer={"ifname": wanted.ifname, "net_ns_fd": fd, "address": wanted.mac, "mtu": wanted.mtu},
+        )
+    finally:
+        os.close(fd)
+
+
+def _look_inside(netns: str, ifname: str, outer_index: int) -> Inner | None:
+    """Return the inner end of a pair; None when it is not there any more."""
+
+    def look() -> Inner | None:
+        with IPRoute() as ipr:
+            link = find(ipr, ifname)
+            if link is None or link.get("link") != outer_index:
+                return None
+            index = link["index"]
+            routes = ipr.get_routes(family=socket.AF_INET, oif=index)
+            has_route = any(f"{route.get('dst')}/{route['dst_len']}" == MULTICAST for route in routes)
+            addresses = _addresses(ipr, index)
+            return Inner(link.get("address"), link.get("mtu"), is_up(link), addresses, has_route)
+
+    try:
+        return run_in(netns, look)
+    except OSError:
+        # No such namespace any more, or something else at that path: the pair is gone with it.
+        return None
+
+
+def _addresses(ipr: IPRoute, index: int) -> tuple[str, ...]:
+    found = ipr.get_addr(index=index)
+    return tuple(
+        f"{item.get('local') or item.get('address')}/{item['prefixlen']}"
+        for item in found
+        if item["scope"] == SCOPE_UNIVERSE and item["index"] == index
+    )
+
+
+def _index(ipr: IPRoute, ifname: str) -> int:
+    link = find(ipr, ifname)
+    if link is None:
+        raise NetlinkError(errno.ENODEV, f"no interface {ifname}")
+    return int(link["index"])
+
+
+def _announce(ifname: str, mac: str, addresses: tuple[str, ...]) -> None:
+    """Send gratuitous ARP for each IPv4 address (RFC 5227 §3), so that a container that has moved is found at once."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE_ARP)) as sender:
+        sender.bind((ifname, ETHERTYPE_ARP))
+        for cidr in addresses:
+            ip = ipaddress.ip_interface(cidr).ip
+            if ip.version != 4:
+                continue
+            ethernet = b"\xff" * 6 + own + struct.pack("!H", ETHERTYPE_ARP)
+            request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, ip.packed, bytes(6), ip.packed)
+            for _ in range(GARP_COUNT):
+                sender.send(ethernet + request)
+
+
+def _unless(number: int, action: Any) -> bool:
+    """Do something; False when the kernel says, with this error, that there was nothing to do."""
+    try:
+        action()
+    except NetlinkError as error:
+        if error.code != number:
+            raise
+        return False
+    return True
+
+
+def _if_there(netns: str, action: Any) -> bool:
+    try:
+        return bool(run_in(netns, action))
+    except FileNotFoundError:
+        return False

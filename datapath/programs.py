@@ -1,0 +1,203 @@
+"""The programs and their maps in the kernel: loaded once per agent, and found again after any restart.
+
+Attached programs hold the maps, so these live as long as the overlay port, whatever becomes of the agent; no file
+system is needed for that. A new agent takes the maps from the programs that it finds attached, loads its own programs
+onto them and replaces the old ones in place. Maps of another shape, left by another release, are not taken.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import resource
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.types import ShortId
+from datapath import elf, filters, syscall
+
+CHILDREN_MAX = 256
+"""As in the C source."""
+MAC_SIZE = 6
+KEYS_MAX = 1 << 17
+"""A walk over a map that changes meanwhile may start again; this ends it."""
+DROP_REASONS = ("no_id", "no_hop", "no_tree", "parent", "loop", "ttl", "local", "key")
+"""As `enum drop` in the C source."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeValue:
+    """A value of the map `trees`."""
+
+    parent: str | None
+    """IPv4 address."""
+    children: tuple[tuple[ShortId, str], ...]
+    """Number and IPv4 address."""
+
+
+class Programs:
+    """Descriptors of all programs and maps."""
+
+    def __init__(self, vxlan_ifindex: int | None) -> None:
+        """Load everything, on the maps that an earlier run left at the overlay port. Raises: OSError, BrokenObject."""
+        if os.uname().release.split(".")[0] < "6":
+            # Before 5.11, maps count against the limit of locked memory.
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        source = elf.read()
+        left = {} if vxlan_ifindex is None else _left_maps(vxlan_ifindex)
+        self._maps: dict[str, int] = {}
+        for spec in source.maps:
+            shape = (spec.kind, spec.key_size, spec.value_size, spec.max_entries)
+            fd = left.pop(spec.name, None)
+            if fd is not None and syscall.map_shape(fd) != shape:
+                os.close(fd)
+                fd = None
+            self._maps[spec.name] = syscall.map_create(*shape, spec.flags, spec.name) if fd is None else fd
+        for fd in left.values():
+            os.close(fd)
+        self.fds = {spec.name: self._load(spec) for spec in source.programs}
+        """Descriptor of each program."""
+
+    def close(self) -> None:
+        """Let go of everything; what is attached stays."""
+        for fd in (*self._maps.values(), *self.fds.values()):
+            os.close(fd)
+
+    # Identity.
+
+    def identity(self) -> ShortId | None:
+        """Return our number."""
+        number = self._self()[0]
+        return ShortId(number) if number else None
+
+    def set_identity(self, number: ShortId | None) -> None:
+        """Set our number; without one nothing passes the overlay port."""
+        self._write_self(int(number or 0), self._self()[1])
+
+    def set_port(self, ifindex: int) -> None:
+        """Say which interface is the overlay port."""
+        self._write_self(self._self()[0], ifindex)
+
+    # Routes.
+
+    def hops(self) -> Iterator[tuple[ShortId, ShortId, str]]:
+        """Yield destination, neighbour and the neighbour's IPv4 address."""
+        for key, value in self._items("hops", 4, 8):
+            ip, via = struct.unpack("<II", value)
+            yield ShortId(struct.unpack("<I", key)[0]), ShortId(via), str(ipaddress.IPv4Address(ip))
+
+    def set_hop(self, destination: ShortId, via: ShortId, address: str) -> None:
+        """Set where frames for a peer go next."""
+        value = struct.pack("<II", int(ipaddress.IPv4Address(address)), via)
+        syscall.map_update(self._maps["hops"], struct.pack("<I", destination), value)
+
+    def remove_hop(self, destination: ShortId) -> bool:
+        """Forget where frames for a peer go; say whether that was known."""
+        return syscall.map_delete(self._maps["hops"], struct.pack("<I", destination))
+
+    def trees(self) -> Iterator[tuple[ShortId, TreeValue]]:
+        """Yield the broadcast tree of each source."""
+        for key, value in self._items("trees", 4, 8 + 8 * CHILDREN_MAX):
+            parent, count = struct.unpack_from("<II", value)
+            pairs = [struct.unpack_from("<II", value, 8 + 8 * index) for index in range(min(count, CHILDREN_MAX))]
+            children = tuple((ShortId(number), str(ipaddress.IPv4Address(ip))) for ip, number in pairs)
+            above = str(ipaddress.IPv4Address(parent)) if parent else None
+            yield ShortId(struct.unpack("<I", key)[0]), TreeValue(above, children)
+
+    def set_tree(self, source: ShortId, tree: TreeValue) -> None:
+        """Set how a broadcast passes. Raises: ValueError when there are too many children."""
+        if len(tree.children) > CHILDREN_MAX:
+            raise ValueError(f"{len(tree.children)} neighbours in one broadcast tree; {CHILDREN_MAX} are the limit")
+        parent = int(ipaddress.IPv4Address(tree.parent)) if tree.parent else 0
+        value = struct.pack("<II", parent, len(tree.children))
+        for number, address in tree.children:
+            value += struct.pack("<II", int(ipaddress.IPv4Address(address)), number)
+        value = value.ljust(8 + 8 * CHILDREN_MAX, b"\0")
+        syscall.map_update(self._maps["trees"], struct.pack("<I", source), value)
+
+    def remove_tree(self, source: ShortId) -> bool:
+        """Forget how a broadcast passes; say whether that was known."""
+        return syscall.map_delete(self._maps["trees"], struct.pack("<I", source))
+
+    # What was learnt.
+
+    def forget_interface(self, ifindex: int) -> None:
+        """Forget all MAC addresses behind an interface that goes away: a redirect to it would be lost."""
+        for key, value in tuple(self._items("macs", 8, 8)):
+            peer, index = struct.unpack("<II", value)
+            if not peer and index == ifindex:
+                syscall.map_delete(self._maps["macs"], key)
+
+    def macs(self) -> dict[str, tuple[ShortId | None, int]]:
+        """Return where each MAC address was last seen: a peer, or None and the interface here."""
+        found: dict[str, tuple[ShortId | None, int]] = {}
+        for key, value in self._items("macs", 8, 8):
+            peer, ifindex = struct.unpack("<II", value)
+            mac = ":".join(f"{octet:02x}" for octet in key[:MAC_SIZE])
+            found[mac] = (ShortId(peer) if peer else None, ifindex)
+        return found
+
+    def drops(self) -> dict[str, int]:
+        """Return frames dropped, by reason, since the overlay port was made."""
+        cpus = _possible_cpus()
+        totals = {}
+        for index, reason in enumerate(DROP_REASONS):
+            value = syscall.map_lookup(self._maps["drops"], struct.pack("<I", index), 8 * cpus) or bytes(8 * cpus)
+            totals[reason] = sum(struct.unpack(f"<{cpus}Q", value))
+        return totals
+
+    def _self(self) -> tuple[int, int]:
+        value = syscall.map_lookup(self._maps["self"], bytes(4), 8) or bytes(8)
+        number, ifindex = struct.unpack("<II", value)
+        return number, ifindex
+
+    def _write_self(self, number: int, ifindex: int) -> None:
+        syscall.map_update(self._maps["self"], bytes(4), struct.pack("<II", number, ifindex))
+
+    def _items(self, name: str, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+        fd = self._maps[name]
+        key: bytes | None = None
+        for _ in range(KEYS_MAX):
+            key = syscall.map_next_key(fd, key, key_size)
+            if key is None:
+                return
+            value = syscall.map_lookup(fd, key, value_size)
+            if value is not None:
+                yield key, value
+
+    def _load(self, spec: elf.ProgramSpec) -> int:
+        code = bytearray(spec.instructions)
+        for offset, name in spec.uses:
+            # BPF_PSEUDO_MAP_FD in the source register: the immediate is a descriptor.
+            code[offset + 1] = code[offset + 1] & 0x0F | 0x10
+            struct.pack_into("<i", code, offset + 4, self._maps[name])
+        return syscall.prog_load(bytes(code), spec.name)
+
+
+def _left_maps(ifindex: int) -> dict[str, int]:
+    """Return descriptors of the maps of the programs attached to the overlay port, by name."""
+    found: dict[str, int] = {}
+    for parent in (filters.EGRESS, filters.INGRESS):
+        program = filters.attached(ifindex, parent)
+        if program is None:
+            continue
+        fd = syscall.prog_by_id(program.program)
+        try:
+            for number in syscall.prog_info(fd)[1]:
+                map_fd = syscall.map_by_id(number)
+                name = syscall.map_name(map_fd)
+                if name in found:
+                    os.close(map_fd)
+                else:
+                    found[name] = map_fd
+        finally:
+            os.close(fd)
+    return found
+
+
+def _possible_cpus() -> int:
+    """Count CPUs as the kernel does for per-CPU maps."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        last = file.read().strip().replace(",", "-").split("-")[-1]
+    return int(last) + 1
