@@ -18,7 +18,7 @@ class Foreign(Exception):
 
 
 def find(ipr: IPRoute, name: str) -> Any:
-    """Return a link by name as the kernel describes it, untyped like pyroute2; None without one. Raises: NetlinkError."""
+    """Return a link by name, untyped like all of pyroute2; None when there is none. Raises: NetlinkError."""
     try:
         return ipr.link("get", ifname=name)[0]
     except NetlinkError as error:
