@@ -1,0 +1,68 @@
+"""`/metrics`, under Weave Net's names, so that existing dashboards go on working."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from core.status import Status
+
+STATES = ("established", "pending", "retrying", "failed", "connecting")
+
+
+class _StatusCollector(Collector):
+    def __init__(self, describe: Callable[[], Status]) -> None:
+        self._describe = describe
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._describe()
+        mesh, ipam = status.mesh, status.ipam
+        connections = GaugeMetricFamily(
+            "weave_connections", "Number of peer-to-peer connections.", labels=["encryption", "state", "type"]
+        )
+        for state in STATES:
+            count = sum(connection.state == state for connection in mesh.connections)
+            kind = "fastdp" if state == "established" else "unknown"
+            for encryption in ("", "yes"):
+                # Both series exist, so that a rule on one of them never finds nothing.
+                connections.add_metric([encryption, state, kind], 0 if encryption else count)
+        yield connections
+        yield CounterMetricFamily(
+            "weave_connection_terminations", "Number of peer-to-peer connections terminated.", mesh.terminations
+        )
+        yield GaugeMetricFamily("weave_alarms", "Lines under `alarms` in `weave status`.", len(status.alarms))
+        yield GaugeMetricFamily("weave_kernel_troubles", "Kernel objects that cannot be had.", len(status.kernel))
+        yield GaugeMetricFamily("weave_facts", "Live facts held, of all peers.", status.facts)
+        if ipam is None:
+            return
+        ips = GaugeMetricFamily("weave_ips", "Number of IP addresses.", labels=["state"])
+        ips.add_metric(["local-used"], sum(len(cidrs) for _, cidrs in ipam.held))
+        yield ips
+        yield GaugeMetricFamily("weave_max_ips", "Size of IP address space used by allocator.", ipam.size)
+        lost = [owner for owner in ipam.owners if not owner.is_reachable]
+        share = 100 * sum(owner.addresses for owner in lost) / ipam.size
+        yield GaugeMetricFamily("weave_ipam_unreachable_count", "Number of unreachable peers.", len(lost))
+        yield GaugeMetricFamily(
+            "weave_ipam_unreachable_percentage", "Percentage of all IP addresses owned by unreachable peers.", share
+        )
+        claims = sum(wait.is_claim for wait in ipam.pending)
+        yield GaugeMetricFamily(
+            "weave_ipam_pending_allocates", "Number of pending allocates.", len(ipam.pending) - claims
+        )
+        yield GaugeMetricFamily("weave_ipam_pending_claims", "Number of pending claims.", claims)
+
+
+class Metrics:
+    """The registry of one agent."""
+
+    def __init__(self, describe: Callable[[], Status]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_StatusCollector(describe))
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,139 @@
+"""`weave report`: a Status as the JSON that Weave Net's users script against, with our own under `Weavenet`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
+from core.status import Status
+from core.types import address_text
+
+
+def report(status: Status) -> dict[str, Any]:
+    """Return the report. Field names are Weave Net's API."""
+    found: dict[str, Any] = {
+        "Ready": True,
+        "Version": status.config.version,
+        "VersionCheck": {"Enabled": False, "Success": False, "NewVersion": "", "NextCheckAt": "0001-01-01T00:00:00Z"},
+        "Router": _router(status),
+    }
+    if status.ipam is not None:
+        found["IPAM"] = _ipam(status)
+    found["Weavenet"] = _ours(status)
+    return found
+
+
+def _router(status: Status) -> dict[str, Any]:
+    mesh, config = status.mesh, status.config
+    return {
+        "Protocol": "weavenet",
+        "ProtocolMinVersion": PROTOCOL_MIN,
+        "ProtocolMaxVersion": PROTOCOL_MAX,
+        "Encryption": False,
+        "PeerDiscovery": config.discovery,
+        "Name": config.peer,
+        "NickName": config.nickname,
+        "Port": config.port,
+        "Peers": [
+            {
+                "Name": peer.peer,
+                "NickName": peer.nickname,
+                "UID": peer.incarnation,
+                "ShortID": peer.short_id or 0,
+                "Version": peer.seq,
+                "Connections": [
+                    {
+                        "Name": link.peer,
+                        "NickName": link.nickname,
+                        "Address": link.address,
+                        "Outbound": link.outbound,
+                        "Established": link.established,
+                    }
+                    for link in peer.links
+                ],
+            }
+            for peer in mesh.peers
+        ],
+        "UnicastRoutes": [{"Dest": config.peer, "Via": "00:00:00:00:00:00"}]
+        + [{"Dest": destination, "Via": via} for destination, via in mesh.next_hops],
+        "BroadcastRoutes": [{"Source": source, "Via": list(children)} for source, _, children in mesh.trees],
+        "Connections": [
+            {
+                "Address": connection.address,
+                "Outbound": connection.outbound,
+                "State": connection.state,
+                "Info": connection.info,
+                "Attrs": dict(connection.attributes),
+            }
+            for connection in mesh.connections
+        ],
+        "TerminationCount": mesh.terminations,
+        "Targets": list(mesh.targets),
+        "OverlayDiagnostics": {"fastdp": None, "sleeve": None},
+        "TrustedSubnets": [],
+        "Interface": f"{config.bridge} (via eBPF)",
+        "CaptureStats": {},
+        "MACs": [],
+    }
+
+
+def _ipam(status: Status) -> dict[str, Any]:
+    ipam = status.ipam
+    assert ipam is not None, "asked before"
+    is_waiting = not ipam.ring_id
+    claims = [{"Ident": wait.ident, "CIDR": cidr} for wait in ipam.pending if wait.is_claim for cidr in wait.wants]
+    allocates = [f"{wait.ident} {cidr}" for wait in ipam.pending if not wait.is_claim for cidr in wait.wants]
+    known = len(status.mesh.peers)
+    return {
+        "Paxos": {"Elector": ipam.is_elector, "KnownNodes": known, "Quorum": ipam.quorum} if is_waiting else None,
+        "Range": ipam.universe,
+        "RangeNumIPs": ipam.size,
+        "ActiveIPs": sum(len(cidrs) for _, cidrs in ipam.held),
+        "DefaultSubnet": ipam.default_subnet,
+        "Entries": [
+            {
+                "Token": address_text(entry.lo),
+                "Size": entry.size,
+                "Peer": entry.peer,
+                "Nickname": entry.nickname,
+                "IsKnownPeer": entry.is_known,
+                "Version": entry.epoch,
+            }
+            for entry in ipam.entries
+        ],
+        "PendingClaims": claims,
+        "PendingAllocates": allocates,
+    }
+
+
+def _ours(status: Status) -> dict[str, Any]:
+    mesh, ipam = status.mesh, status.ipam
+    return {
+        "Incarnation": status.incarnation,
+        "ShortID": mesh.short_id or 0,
+        "InSync": mesh.in_sync,
+        "Digest": status.digest,
+        "Streams": status.origins,
+        "Facts": status.facts,
+        "Disk": status.disk or "ok",
+        "Alarms": list(status.alarms),
+        "Attachments": [
+            {
+                "Container": item.container,
+                "Interface": item.ifname,
+                "MAC": item.mac,
+                "Addresses": list(item.addresses),
+                "Namespace": item.netns,
+                "HostInterface": item.host_ifname,
+                "Up": item.is_up,
+                "WaitsFor": item.waits_for,
+            }
+            for item in status.attachments
+        ],
+        "Trees": [{"Source": source, "Parent": parent, "Children": list(kids)} for source, parent, kids in mesh.trees],
+        "KernelTroubles": [
+            {"What": item.what, "Why": item.why, "Hint": item.hint, "RetryAfterMS": item.retry_after_ms}
+            for item in status.kernel
+        ],
+        "PendingReasons": [{"Ident": wait.ident, "Why": wait.why} for wait in ipam.pending] if ipam else [],
+    }

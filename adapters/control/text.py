@@ -1,0 +1,116 @@
+"""`weave status` and its parts as text, line by line as Weave Net's users parse it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from core.mesh.status import ConnectionStatus
+from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
+from core.status import Status
+
+STATES = ("established", "pending", "retrying", "failed", "connecting")
+LABEL_WIDTH = 15
+
+
+def status_text(status: Status) -> str:
+    """Return `weave status`, without the blank lines around it."""
+    blocks = [_block(("Version", f"{status.config.version} (version check update disabled)")), _router(status)]
+    if status.ipam is not None:
+        blocks.append(
+            _block(
+                ("Service", "ipam"),
+                ("Status", status.ipam.state),
+                ("Range", status.ipam.universe),
+                ("DefaultSubnet", status.ipam.default_subnet),
+            )
+        )
+    if status.alarms:
+        blocks.append(_block(("Service", "alarms"), *(("Alarm", alarm) for alarm in status.alarms)))
+    if status.kernel:
+        lines = [f"{item.what}: {item.why}{f'; {item.hint}' if item.hint else ''}" for item in status.kernel]
+        blocks.append(_block(("Service", "kernel"), *(("Trouble", line) for line in lines)))
+    return "\n".join(blocks)
+
+
+def targets_text(status: Status) -> str:
+    """Return one target per line, as typed."""
+    return _lines(status.mesh.targets)
+
+
+def connections_text(status: Status) -> str:
+    """Return one connection per line."""
+    return _lines(_connection(connection) for connection in status.mesh.connections)
+
+
+def peers_text(status: Status) -> str:
+    """Return each peer, followed by its connections."""
+    lines = []
+    for peer in status.mesh.peers:
+        lines.append(f"{peer.peer}({peer.nickname})")
+        for link in peer.links:
+            state = "established" if link.established else "pending"
+            name = f"{link.peer}({link.nickname})"
+            lines.append(f"   {_arrow(outbound=link.outbound)} {link.address:<21} {name:<37} {state}")
+    return _lines(lines)
+
+
+def ipam_text(status: Status) -> str:
+    """Return each owner of addresses with its share; nothing while there is no ring."""
+    if status.ipam is None:
+        return ""
+    lines = []
+    for index, owner in enumerate(status.ipam.owners):
+        info = f"({owner.active} active)" if index == 0 else "" if owner.is_reachable else "- unreachable!"
+        share = 100 * owner.addresses / status.ipam.size
+        name = f"{owner.peer}({owner.nickname})"
+        lines.append(f"{name:<37} {owner.addresses:8} IPs ({share:04.1f}% of total) {info}")
+    return _lines(lines)
+
+
+def _router(status: Status) -> str:
+    mesh, config = status.mesh, status.config
+    counts = dict.fromkeys(STATES, 0)
+    for connection in mesh.connections:
+        counts[connection.state] = counts.get(connection.state, 0) + 1
+    detail = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    links = [link.established for peer in mesh.peers for link in peer.links]
+    sums = [(sum(links), "established"), (len(links) - sum(links), "pending")]
+    with_links = ", ".join(f"{count} {state}" for count, state in sums if count)
+    return _block(
+        ("Service", "router"),
+        ("Protocol", f"weavenet {PROTOCOL_MIN}..{PROTOCOL_MAX}"),
+        ("Name", f"{config.peer}({config.nickname})"),
+        ("Encryption", "disabled"),
+        ("PeerDiscovery", "enabled" if config.discovery else "disabled"),
+        ("Targets", str(len(mesh.targets))),
+        ("Connections", f"{len(mesh.connections)}{f' ({detail})' if detail else ''}"),
+        ("Peers", f"{len(mesh.peers)}{f' (with {with_links} connections)' if with_links else ''}"),
+        ("TrustedSubnets", "none"),
+    )
+
+
+def _connection(connection: ConnectionStatus) -> str:
+    info = connection.info
+    if connection.retry_at_ms is not None:
+        moment = datetime.fromtimestamp(connection.retry_at_ms / 1000, UTC)
+        info = f"{info}, retry: {moment:%Y-%m-%d %H:%M:%S} +0000 UTC"
+    hidden = ("name", "error")
+    attributes = " ".join(f"{key}={_value(value)}" for key, value in connection.attributes if key not in hidden)
+    arrow = _arrow(outbound=connection.outbound)
+    return f"{arrow} {connection.address:<21} {connection.state:<11} {info} {attributes}"
+
+
+def _block(*pairs: tuple[str, str]) -> str:
+    return "".join(f"{label:>{LABEL_WIDTH}}: {value}\n" for label, value in pairs)
+
+
+def _lines(lines: object) -> str:
+    return "".join(f"{line}\n" for line in lines)  # type: ignore[attr-defined]  # any iterable of texts
+
+
+def _arrow(*, outbound: bool) -> str:
+    return "->" if outbound else "<-"
+
+
+def _value(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

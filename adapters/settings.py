@@ -1,0 +1,262 @@
+"""Options of `weave launch` and the environment, as Weave Net's users know them, read into one value.
+
+Options of services that are not there yet are accepted only in the form that switches them off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import ipaddress
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import Config, SeedMode
+from core.types import PeerName, Subnet, subnet_of
+
+DEFAULT_RANGE = "10.32.0.0/12"
+DEFAULT_PORT = 6783
+HTTP_ADDRESS = "127.0.0.1:6784"
+METRICS_ADDRESS = "127.0.0.1:6782"
+RUNTIME_DIRECTORY = "/var/run/weave"
+DATA_DIRECTORY = "/var/lib/weave"
+SOCKET = "control.sock"
+MTU_DEFAULT = 1376
+MTU_MIN, MTU_MAX = 576, 65_485
+"""An IPv4 host must take 576 bytes; above, the outer headers no longer fit into 65,535."""
+RANGE_PREFIX_MAX = 30
+NAME_SIZE = 6
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """The options make no sense; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an agent is told."""
+
+    config: Config
+    """For the heart."""
+    host: str
+    """Address to listen on for peers."""
+    http: str
+    """`host:port` of the read-only status; empty for none."""
+    metrics: str
+    """`host:port` of metrics and status; empty for none."""
+    runtime: Path
+    """Directory of socket, pid and log."""
+    data: Path
+    """Directory of the journal."""
+    level: str
+    """Least important level that is logged."""
+    range_is_default: bool
+    """The address range was not asked for."""
+
+    @property
+    def socket(self) -> Path:
+        """Where changes are asked for."""
+        return self.runtime / SOCKET
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> object:  # type: ignore[override]  # it does not return
+        raise SettingsError(message)
+
+
+def runtime_directory(env: Mapping[str, str]) -> Path:
+    """Return where an agent's socket is."""
+    return Path(env.get("WEAVE_RUNTIME_DIR") or RUNTIME_DIRECTORY)
+
+
+def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
+    """Read options and environment. Raises: SettingsError."""
+    asked = _parser().parse_args(list(argv))
+    peers = tuple(asked.peers)
+    if asked.resume and peers:
+        raise SettingsError("You must not specify an initial peer list in conjunction with --resume")
+    port = _port(asked.port if asked.port is not None else env.get("WEAVE_PORT") or DEFAULT_PORT)
+    data = Path(asked.data_dir or env.get("WEAVE_DATA_DIR") or DATA_DIRECTORY)
+    universe, default_subnet = _ranges(asked)
+    config = Config(
+        peer=peer_name(asked.name) if asked.name else derived_peer_name(data),
+        nickname=asked.nickname or socket.gethostname(),
+        port=port,
+        targets=peers,
+        discovery=not asked.no_discovery,
+        connection_limit=_number("--conn-limit", asked.conn_limit, 0, 4096),
+        universe=universe,
+        default_subnet=default_subnet,
+        seed=seed_mode(asked.ipalloc_init or "consensus"),
+        mtu=_number("--mtu", asked.mtu or env.get("WEAVE_MTU") or MTU_DEFAULT, MTU_MIN, MTU_MAX),
+        bridge=asked.weave_bridge,
+        resume=asked.resume,
+    )
+    return Settings(
+        config=config,
+        host=asked.host,
+        http=_first(asked.http_addr, env.get("WEAVE_HTTP_ADDR"), HTTP_ADDRESS),
+        metrics=_first(asked.metrics_addr, asked.status_addr, env.get("WEAVE_STATUS_ADDR"), METRICS_ADDRESS),
+        runtime=runtime_directory(env),
+        data=data,
+        level=asked.log_level,
+        range_is_default=asked.ipalloc_range is None,
+    )
+
+
+def seed_mode(text: str) -> SeedMode:
+    """Read `seed=A,B`, `consensus[=N]` or `observer`. Raises: SettingsError."""
+    mode, equals, value = text.partition("=")
+    problem = ""
+    if mode == "seed":
+        names = tuple(peer_name(name) for name in value.split(",") if name)
+        if names:
+            return SeedMode("seed", names)
+        problem = "seed mode requires peer name list"
+    elif mode == "consensus":
+        if not equals:
+            return SeedMode("consensus")
+        if value.isascii() and value.isdigit() and 0 < int(value) <= 4095:
+            return SeedMode("consensus", (), int(value))
+        problem = f"bad consensus parameter: {value}"
+    elif mode == "observer":
+        if not equals:
+            return SeedMode("observer")
+        problem = "observer mode takes no parameter"
+    else:
+        problem = f"unknown mode: {mode}"
+    raise SettingsError(f"Unable to parse --ipalloc-init: {problem}")
+
+
+def peer_name(text: str) -> PeerName:
+    """Read a peer name: a MAC address, in which `::` stands for zeros. Raises: SettingsError."""
+    head, double, tail = text.partition("::")
+    front = head.split(":") if head else []
+    back = tail.split(":") if tail else []
+    octets = front + ["0"] * (NAME_SIZE - len(front) - len(back)) + back if double else front
+    if len(octets) != NAME_SIZE or not all(re.fullmatch("[0-9a-fA-F]{1,2}", octet) for octet in octets):
+        raise SettingsError(f'invalid peer name "{text}": six pairs of hexadecimal digits, as in 7e:21:4a:70:2f:45')
+    return PeerName(":".join(f"{int(octet, 16):02x}" for octet in octets))
+
+
+def derived_peer_name(data: Path) -> PeerName:
+    """Derive a name from the machine's identity; a machine without one gets a random name, kept beside the journal."""
+    identity = _read("/etc/machine-id") or _read("/var/lib/dbus/machine-id")
+    product = _read("/sys/class/dmi/id/product_uuid") or _read("/sys/hypervisor/uuid")
+    if identity or product:
+        digest = hashlib.sha256(f"weavenet-{identity}{product}".encode()).digest()
+        return _named(digest[:NAME_SIZE])
+    file = data / "peer-name"
+    kept = _read(str(file))
+    if kept:
+        return peer_name(kept)
+    name = _named(secrets.token_bytes(NAME_SIZE))
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_text(name)
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}; this host needs a name: give one with --name") from error
+    return name
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="weave launch", allow_abbrev=False, add_help=False)
+    add = parser.add_argument
+    add("--name", metavar="MAC", help="this host's peer name; derived from the machine unless given")
+    add("--nickname", metavar="NAME", help="what people call this host; its host name unless given")
+    add("--port", metavar="PORT", help="TCP port for peers; the overlay uses UDP on the next one (6783)")
+    add("--host", metavar="IP", default="0.0.0.0", help="address to listen on for peers (all)")
+    add("--resume", action="store_true", help="connect to the peers of the last run")
+    add("--no-discovery", action="store_true", help="connect only to the peers named here")
+    add("--conn-limit", metavar="N", default=200, help="connections in and out together, 0 for no limit (200)")
+    add("--ipalloc-range", "--iprange", metavar="CIDR", help=f"address range shared by all hosts ({DEFAULT_RANGE})")
+    add("--ipalloc-default-subnet", metavar="CIDR", help="part of it used unless asked otherwise (all)")
+    add("--ipalloc-init", metavar="MODE", help="seed=NAME,…  consensus[=N]  observer  (consensus)")
+    add("--mtu", metavar="BYTES", help="of containers' interfaces (1376)")
+    add("--weave-bridge", metavar="NAME", default="weave", help="name of the bridge (weave)")
+    add("--http-addr", metavar="HOST:PORT", help=f"read-only status, empty for none ({HTTP_ADDRESS})")
+    add("--status-addr", metavar="HOST:PORT", help=argparse.SUPPRESS)
+    add("--metrics-addr", metavar="HOST:PORT", help=f"metrics and status, empty for none ({METRICS_ADDRESS})")
+    add("--data-dir", metavar="DIR", help=f"where the journal is ({DATA_DIRECTORY}, or WEAVE_DATA_DIR)")
+    add("--log-level", choices=LEVELS, default="info", help="least important lines that are logged (info)")
+    for flag in ("--no-dns", "--without-dns", "--no-restart"):
+        add(flag, action="store_true", help=argparse.SUPPRESS)
+    for flag in ("--plugin", "--proxy"):
+        add(flag, choices=("false",), help=argparse.SUPPRESS)
+    add("peers", nargs="*", metavar="HOST[:PORT]", help="peers to connect to")
+    return parser
+
+
+def help_text() -> str:
+    """Return the options of `weave launch`."""
+    return _parser().format_help()
+
+
+def _ranges(asked: argparse.Namespace) -> tuple[Subnet | None, Subnet | None]:
+    text = DEFAULT_RANGE if asked.ipalloc_range is None else asked.ipalloc_range
+    if not text:
+        for option in ("default-subnet", "init"):
+            if getattr(asked, f"ipalloc_{option.replace('-', '_')}"):
+                raise SettingsError(f"--ipalloc-{option} specified without --ipalloc-range.")
+        return None, None
+    universe = _subnet("--ipalloc-range", text)
+    if not asked.ipalloc_default_subnet:
+        return universe, None
+    default = _subnet("--ipalloc-default-subnet", asked.ipalloc_default_subnet)
+    if default.lo >= universe.hi or universe.lo >= default.hi:
+        raise SettingsError(
+            f"IP address allocation default subnet {default} does not overlap with allocation range {universe}"
+        )
+    return universe, default
+
+
+def _subnet(option: str, text: str) -> Subnet:
+    try:
+        subnet = subnet_of(text)
+        if ipaddress.ip_network(text).version != 4:
+            raise ValueError("only IPv4 ranges are supported")
+    except ValueError as error:
+        raise SettingsError(f"{option}: {error}") from error
+    if subnet.prefix > RANGE_PREFIX_MAX:
+        raise SettingsError(f"{option}: {text} has no room for containers; /{RANGE_PREFIX_MAX} is the smallest")
+    return subnet
+
+
+def _port(value: object) -> int:
+    # The overlay uses the next one.
+    return _number("--port", value, 1, 65_534)
+
+
+def _number(option: str, value: object, low: int, high: int) -> int:
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{option}: {text} is not a number from {low} to {high}")
+    return int(text)
+
+
+def _first(*values: str | None) -> str:
+    """Return the first that was given; an empty one counts, it switches off."""
+    return next(value for value in values if value is not None)
+
+
+def _named(octets: bytes) -> PeerName:
+    first = octets[0] & 0xFC | 0x02  # unicast, locally administered
+    return PeerName(":".join(f"{octet:02x}" for octet in (first, *octets[1:])))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def is_running_as_root() -> bool:
+    """Say whether this process may change the network."""
+    return os.geteuid() == 0
