@@ -1,0 +1,188 @@
+"""The agent of one host: makes the parts, connects them, and takes them apart again. The only place that knows all.
+
+Starting is all or nothing: whatever is in the way is said in one line before anything has changed on the host.
+Stopping leaves the kernel forwarding, so a restart is invisible to containers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from adapters.clock import now
+from adapters.control.http import ControlError, ControlServer
+from adapters.journal import Journal
+from adapters.journal_file import JournalError
+from adapters.loop import Loop
+from adapters.mesh.transport import Transport, TransportError
+from adapters.settings import LEVELS, Settings
+from core.effects import Ok, Refusal
+from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
+from core.replica import Replica
+from core.types import RequestId
+from datapath.driver import KernelDriver
+from datapath.observe import Monitor
+from datapath.probe import missing_features
+from datapath.routes import overlapping_route
+
+LOOK_S = 5.0
+"""Between two looks whether the containers' namespaces still exist."""
+JOURNAL_FILE = "journal.db"
+LEVEL_OF_NOTE = {"DEBU": "debug", "INFO": "info", "WARN": "warning", "ERRO": "error"}
+
+
+class StartError(Exception):
+    """The agent cannot start; the text says why and what to do."""
+
+
+def run(settings: Settings, ready_fd: int | None = None) -> int:
+    """Run an agent until it is told to stop; return the exit status.
+
+    `ready_fd` gets `ok` once all is running, or the reason why it never will.
+    """
+    try:
+        asyncio.run(_Agent(settings).run(lambda text: _tell(ready_fd, text)))
+    except (StartError, JournalError, TransportError, ControlError) as error:
+        print(f"FATA: {error}", file=sys.stderr, flush=True)
+        _tell(ready_fd, str(error))
+        return 1
+    return 0
+
+
+def reset(settings: Settings) -> None:
+    """Remove everything of ours from this host: kernel objects and journal. No agent may run. Raises: JournalError."""
+    # The lock of the journal proves that there is no agent.
+    with _journal(settings, post=lambda *_: None):
+        driver = KernelDriver(settings.config.bridge, settings.config.port + 1)
+        driver.remove_all()
+        driver.close()
+        for suffix in ("", "-wal", "-shm"):
+            (settings.data / f"{JOURNAL_FILE}{suffix}").unlink(missing_ok=True)
+
+
+class _Agent:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._waiting: dict[RequestId, asyncio.Future[Ok | Refusal]] = {}
+        self._last_request = 0
+        self._level = LEVELS.index(settings.level)
+
+    async def run(self, ready: Callable[[str], None]) -> None:
+        """Start, serve, stop. Raises: StartError, JournalError, TransportError, ControlError."""
+        settings, config = self._settings, self._settings.config
+        self._check_host()
+        settings.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+        asyncio_loop = asyncio.get_running_loop()
+        journal, recovered = Journal.open(
+            settings.data / JOURNAL_FILE, config.peer, post=asyncio_loop.call_soon_threadsafe
+        )
+        for text in journal.recovered_notes:
+            self._note("WARN", text)
+        self._replica = Replica(config, recovered, random.Random(secrets.randbits(128)))
+        driver = KernelDriver(config.bridge, config.port + 1)
+        self._loop = loop = Loop(self._replica, journal, driver, answer=self._answer, note=self._note)
+        transport = loop.transport = Transport(loop.report, port=config.port, host=settings.host)
+        control = ControlServer(settings, ask=self._ask, describe=lambda: self._replica.describe(now()), stop=loop.stop)
+        monitor = Monitor(config.bridge, config.port + 1)
+        watching = None
+        try:
+            await transport.start()
+            await control.start()
+            asyncio_loop.add_reader(monitor.fileno(), self._kernel_told, monitor)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio_loop.add_signal_handler(number, loop.stop)
+            self._note("INFO", f"weave {config.version}; our name is {config.peer}({config.nickname})")
+            loop.report(Started())
+            watching = asyncio.create_task(self._watch_namespaces())
+            ready("ok")
+            await loop.run()
+            self._note("INFO", "stopping; the kernel goes on forwarding")
+        finally:
+            if watching is not None:
+                watching.cancel()
+            asyncio_loop.remove_reader(monitor.fileno())
+            monitor.close()
+            await control.close()
+            await transport.close()
+            loop.close()
+            driver.close()
+
+    def _check_host(self) -> None:
+        """Refuse to start where it cannot work. Raises: StartError."""
+        missing = missing_features()
+        if missing:
+            raise StartError("; ".join(missing))
+        config = self._settings.config
+        if config.universe is None:
+            return
+        found = overlapping_route(str(config.universe), ignore_device=config.bridge)
+        if found is not None and self._settings.range_is_default:
+            raise StartError(
+                f"Default --ipalloc-range {config.universe} overlaps with existing route on host ({found}). "
+                "You must pick another range and set it on all hosts."
+            )
+        if found is not None:
+            self._note("WARN", f"--ipalloc-range {config.universe} overlaps with existing route on host: {found}")
+
+    def _ask(self, make: Callable[[RequestId], Event]) -> tuple[asyncio.Future[Ok | Refusal], Callable[[], None]]:
+        """Ask the replica something; return its answer to come, and how to want it no more."""
+        self._last_request += 1
+        request = RequestId(self._last_request)
+        future: asyncio.Future[Ok | Refusal] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = future
+
+        def cancel() -> None:
+            if self._waiting.pop(request, None) is not None:
+                self._loop.report(RequestCancelled(request))
+
+        self._loop.report(make(request))
+        return future, cancel
+
+    def _answer(self, request: RequestId, reply: Ok | Refusal) -> None:
+        future = self._waiting.pop(request, None)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def _note(self, level: str, text: str) -> None:
+        if LEVELS.index(LEVEL_OF_NOTE[level]) >= self._level:
+            moment = datetime.now(UTC)
+            print(f"{level}: {moment:%Y/%m/%d %H:%M:%S.%f} {text}", file=sys.stderr, flush=True)
+
+    def _kernel_told(self, monitor: Monitor) -> None:
+        if monitor.read():
+            self._loop.report(KernelChanged())
+
+    async def _watch_namespaces(self) -> None:
+        """Report containers whose namespaces are gone, at start and every now and then."""
+        while True:
+            for container in tuple(self._gone()):
+                self._loop.report(ContainerGone(container))
+            await asyncio.sleep(LOOK_S)
+
+    def _gone(self) -> Iterator[str]:
+        for item in self._replica.attachments.describe():
+            if not os.path.exists(item.netns):
+                yield item.container
+
+
+@contextlib.contextmanager
+def _journal(settings: Settings, post: Callable[..., object]) -> Iterator[Journal]:
+    journal, _ = Journal.open(settings.data / JOURNAL_FILE, settings.config.peer, post=post)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _tell(ready_fd: int | None, text: str) -> None:
+    if ready_fd is not None:
+        with contextlib.suppress(OSError):
+            os.write(ready_fd, f"{text}\n".encode())
+            os.close(ready_fd)
