@@ -48,7 +48,9 @@ def run(settings: Settings, ready_fd: int | None = None) -> int:
     `ready_fd` gets `ok` once all is running, or the reason why it never will.
     """
     try:
-        asyncio.run(_Agent(settings).run(lambda text: _tell(ready_fd, text)))
+        # Before there is an event loop: netlink sockets cannot be opened inside one.
+        warning = _check_host(settings)
+        asyncio.run(_Agent(settings, warning).run(lambda text: _tell(ready_fd, text)))
     except (StartError, JournalError, TransportError, ControlError) as error:
         print(f"FATA: {error}", file=sys.stderr, flush=True)
         _tell(ready_fd, str(error))
@@ -68,8 +70,9 @@ def reset(settings: Settings) -> None:
 
 
 class _Agent:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, warning: str) -> None:
         self._settings = settings
+        self._warning = warning
         self._waiting: dict[RequestId, asyncio.Future[Ok | Refusal]] = {}
         self._last_request = 0
         self._level = LEVELS.index(settings.level)
@@ -77,13 +80,12 @@ class _Agent:
     async def run(self, ready: Callable[[str], None]) -> None:
         """Start, serve, stop. Raises: StartError, JournalError, TransportError, ControlError."""
         settings, config = self._settings, self._settings.config
-        self._check_host()
         settings.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         asyncio_loop = asyncio.get_running_loop()
         journal, recovered = Journal.open(
             settings.data / JOURNAL_FILE, config.peer, post=asyncio_loop.call_soon_threadsafe
         )
-        for text in journal.recovered_notes:
+        for text in filter(None, (self._warning, *journal.recovered_notes)):
             self._note("WARN", text)
         self._replica = Replica(config, recovered, random.Random(secrets.randbits(128)))
         driver = KernelDriver(config.bridge, config.port + 1)
@@ -112,24 +114,6 @@ class _Agent:
             await control.close()
             await transport.close()
             loop.close()
-            driver.close()
-
-    def _check_host(self) -> None:
-        """Refuse to start where it cannot work. Raises: StartError."""
-        missing = missing_features()
-        if missing:
-            raise StartError("; ".join(missing))
-        config = self._settings.config
-        if config.universe is None:
-            return
-        found = overlapping_route(str(config.universe), ignore_device=config.bridge)
-        if found is not None and self._settings.range_is_default:
-            raise StartError(
-                f"Default --ipalloc-range {config.universe} overlaps with existing route on host ({found}). "
-                "You must pick another range and set it on all hosts."
-            )
-        if found is not None:
-            self._note("WARN", f"--ipalloc-range {config.universe} overlaps with existing route on host: {found}")
 
     def _ask(self, make: Callable[[RequestId], Event]) -> tuple[asyncio.Future[Ok | Refusal], Callable[[], None]]:
         """Ask the replica something; return its answer to come, and how to want it no more."""
@@ -170,6 +154,25 @@ class _Agent:
         for item in self._replica.attachments.describe():
             if not os.path.exists(item.netns):
                 yield item.container
+
+
+def _check_host(settings: Settings) -> str:
+    """Refuse to start where it cannot work; return a warning, or nothing. Raises: StartError."""
+    missing = missing_features()
+    if missing:
+        raise StartError("; ".join(missing))
+    config = settings.config
+    if config.universe is None:
+        return ""
+    found = overlapping_route(str(config.universe), ignore_device=config.bridge)
+    if found is None:
+        return ""
+    if settings.range_is_default:
+        raise StartError(
+            f"Default --ipalloc-range {config.universe} overlaps with existing route on host ({found}). "
+            "You must pick another range and set it on all hosts."
+        )
+    return f"--ipalloc-range {config.universe} overlaps with existing route on host: {found}"
 
 
 @contextlib.contextmanager

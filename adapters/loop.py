@@ -50,6 +50,9 @@ class Driver(Protocol):
     def execute(self, op: Op) -> OpResult:
         """Carry out one operation."""
 
+    def close(self) -> None:
+        """Let go of the kernel, which goes on as it is."""
+
 
 class Loop:
     """Runs one heart."""
@@ -108,7 +111,8 @@ class Loop:
         """Stop working on the kernel, timers and journal."""
         for timer in self._timers.values():
             timer.cancel()
-        self._kernel.shutdown(cancel_futures=True)
+        self._kernel.submit(self._driver.close)
+        self._kernel.shutdown()
         self._journal.close()
 
     def _carry_out(self, effect: Effect) -> None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from adapters.settings import Settings
+from pathlib import Path
+from typing import Any
 
 USAGE = """Usage:
 
@@ -340,12 +336,10 @@ def _try_to_ask(method: str, path: str) -> None:
 
 
 def _runtime() -> Path:
-    from pathlib import Path
-
     return Path(os.environ.get("WEAVE_RUNTIME_DIR") or "/var/run/weave")
 
 
-def _settings(words: list[str]) -> Settings:
+def _settings(words: list[str]) -> Any:  # Settings: its module is imported only when needed
     from adapters.settings import SettingsError, parse
 
     try:
@@ -391,8 +385,6 @@ def _container(word: str, *, must_exist: bool = True) -> tuple[str, str]:
 
 
 def _docker_container(word: str, *, must_exist: bool) -> tuple[str, str]:
-    from pathlib import Path
-
     from adapters.control.client import NotRunning, Refused, ask
 
     sock = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
