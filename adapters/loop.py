@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from adapters.clock import now
 from adapters.journal import Journal
@@ -80,7 +80,7 @@ class Loop:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._kernel = ThreadPoolExecutor(1, "kernel")
         self._end: asyncio.Future[None] = self._asyncio.create_future()
-        self._asyncio.set_exception_handler(lambda _, context: self._fail(context.get("exception"), context["message"]))
+        self._asyncio.set_exception_handler(self._unhandled)
 
     def report(self, event: Event) -> None:
         """Say that something has happened. On the asyncio thread."""
@@ -169,6 +169,14 @@ class Loop:
         """Run something on the asyncio thread, if that still turns."""
         if not self._asyncio.is_closed():
             self._asyncio.call_soon_threadsafe(action)
+
+    def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what nobody has caught: a bug, unless the operating system has said no (too many open files)."""
+        error = context.get("exception")
+        if error is None or isinstance(error, OSError):
+            self._note("WARN", f"{context['message']}: {error}" if error else context["message"])
+        else:
+            self._fail(error, context["message"])
 
     def _fail(self, error: BaseException | None, what: str) -> None:
         if not self._end.done():

@@ -25,6 +25,7 @@ class Board:
     def __init__(self, me: Origin) -> None:
         self._me = me
         self._newest: dict[str, int] = {}
+        self._adopted: dict[PeerName, int] = {}
         self._orphans: dict[PeerName, dict[int, dict[str, Body]]] = {}
         self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
         self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
@@ -41,6 +42,8 @@ class Board:
         """
         newest = self._newest.get(origin.peer, -1)
         peer = PeerName(origin.peer)
+        changed = tuple(changed)
+        self._note_adoption(origin, changed)
         if origin.incarnation < newest:
             self._absorb_orphans(peer, origin.incarnation, changed, removed)
             return
@@ -59,8 +62,6 @@ class Board:
             else:
                 self._facts[fact.kind].setdefault(peer, {})[fact.key] = body
                 self._versions[fact.kind] += 1
-                if isinstance(body, PeerRecord) and body.adopts:
-                    self._release(peer)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -69,6 +70,7 @@ class Board:
     def forget(self, peer: PeerName) -> None:
         """Show nothing of a peer any more."""
         self._newest.pop(peer, None)
+        self._adopted.pop(peer, None)
         self._orphans.pop(peer, None)
         self._clear(peer)
 
@@ -89,9 +91,11 @@ class Board:
         return self._newest.get(peer)
 
     def adopted(self, peer: PeerName) -> int:
-        """Return the incarnation up to which the peer's streams are superseded; 0 for none."""
-        record = self.get(peer, peer_key(), PeerRecord)
-        return 0 if record is None else min(record.adopts, self._newest[peer] - 1)
+        """Return the incarnation up to which the peer's streams are superseded; 0 for none.
+
+        Any later life may have said so: what one has adopted does not come back when that is replaced in its turn.
+        """
+        return self._adopted.get(peer, 0)
 
     def get(self, peer: PeerName, key: str, kind: type[B]) -> B | None:
         """Return one fact of a peer."""
@@ -140,6 +144,16 @@ class Board:
             else:
                 claims.pop(fact.key, None)
         self._versions[NAMES[RingClaim]] += 1
+
+    def _note_adoption(self, origin: Origin, changed: Iterable[Fact]) -> None:
+        peer = PeerName(origin.peer)
+        for fact in changed:
+            if fact.key != peer_key() or fact.body is None:
+                continue
+            body = parse(fact.kind, fact.body)
+            if isinstance(body, PeerRecord) and min(body.adopts, origin.incarnation - 1) > self.adopted(peer):
+                self._adopted[peer] = min(body.adopts, origin.incarnation - 1)
+                self._release(peer)
 
     def _release(self, peer: PeerName) -> None:
         adopted = self.adopted(peer)

@@ -52,7 +52,17 @@ from core.events import (
 )
 from core.ipam.allocator import Allocator
 from core.ipam.earlier import earlier_facts, earlier_lives
-from core.kinds import NAMES, AttachmentRecord, LinkRecord, PeerRecord, peer_key, put
+from core.kinds import (
+    NAMES,
+    AttachmentRecord,
+    LinkRecord,
+    PeerRecord,
+    RetiredRecord,
+    ShortIdRecord,
+    TargetRecord,
+    peer_key,
+    put,
+)
 from core.mesh.mesh import Mesh
 from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
@@ -93,6 +103,7 @@ class Replica:
             board.absorb(delta.origin, result.changed)
         self._context = context = Context(config, store, board, entropy)
         self._own = store.stream(recovered.origin) or Stream.empty(recovered.origin)
+        self._found_seq = self._own.head.seq
         self.mesh = Mesh(context)
         self.allocator = Allocator(
             context,
@@ -168,7 +179,10 @@ class Replica:
         )
 
     def desired(self) -> tuple[KernelObject, ...]:
-        """Return what the kernel should hold of ours now."""
+        """Return what the kernel should hold of ours now.
+
+        No interface is asked for before it is certain that our own facts are the newest there are of us.
+        """
         return desired(
             self._context.config,
             self.mesh.short_id,
@@ -176,7 +190,7 @@ class Replica:
             self.mesh.next_hops,
             self._neighbours,
             self.mesh.trees,
-            self.attachments.records(),
+            self.attachments.records() if self._may_remove() else (),
         )
 
     # Events.
@@ -370,7 +384,8 @@ class Replica:
         if not lives:
             return
         for key, body in tuple(earlier_facts(context)):
-            if isinstance(body, AttachmentRecord) and context.board.get(context.me, key, AttachmentRecord) is None:
+            is_missing = context.board.get(context.me, key, type(body)) is None
+            if isinstance(body, AttachmentRecord | ShortIdRecord | RetiredRecord) and is_missing:
                 context.write(put(key, body))
         if not self.allocator.adopt():
             return
@@ -381,7 +396,11 @@ class Replica:
         self._is_moving = True
 
     def _be_reborn_if_rolled_back(self) -> None:
-        """Go on under a new name when others hold more of our stream than we do."""
+        """Go on under a new name when others hold more of our stream than we do.
+
+        What we found on disk is old, and its newest form comes back from the others as that of an earlier life. Said
+        again is only what this life has said, and what is true of us at present.
+        """
         seen = self.mesh.rolled_back_to
         if seen is None:
             return
@@ -391,7 +410,13 @@ class Replica:
             "WARN",
             f"peers know more of us than our journal does: it was rolled back; we go on as life {me.incarnation}",
         )
-        facts = [Change(fact.key, fact.kind, fact.body) for fact in self._own.live()]
+        present = tuple(NAMES[kind] for kind in (PeerRecord, LinkRecord, TargetRecord))
+        facts = [
+            Change(fact.key, fact.kind, fact.body)
+            for fact in self._own.live()
+            if fact.seq > self._found_seq or fact.kind in present
+        ]
+        self._found_seq = 0
         pending, context.changes = context.changes, []
         context.board.reborn(me)
         self._own = Stream.empty(me)
@@ -404,7 +429,7 @@ class Replica:
     # Helpers.
 
     def _may_remove(self) -> bool:
-        """Say whether what is not desired may go: not while we take up what earlier lives said."""
+        """Say whether our facts are all there is of us: not before we are in sync, nor while we adopt earlier lives."""
         return self.mesh.in_sync and not self._is_moving and self._durable_seq() >= self._moved_at
 
     def _durable_seq(self) -> int:

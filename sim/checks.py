@@ -141,7 +141,7 @@ class Checks:
                     raise Violation(f"I8: {user.name} on {host.name} was attached, and is not any more")
 
     def _check_durable(self, host: Host, origin: Origin, seq: int) -> None:
-        if origin.peer != host.config.peer or origin != host.disk.origin:
+        if host.heart is None or origin != host.heart.board.me:
             return
         head = host.disk.head(origin)
         if seq > (0 if head is None else head.seq):

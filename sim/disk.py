@@ -41,13 +41,15 @@ class Disk:
         self._peer = peer
         self._incarnation = 1
         self._synced = Store()
+        self._backup = (1, Store())
         self._tail: list[Commit] = []
         self._under_way: list[Commit] = []
 
     @property
     def origin(self) -> Origin:
-        """Return the name of the stream that this journal belongs to."""
-        return Origin(self._peer, self._incarnation)
+        """Return the name of the stream that this journal belongs to: the newest life in it."""
+        lives = [origin.incarnation for origin in self._synced.origins() if origin.peer == self._peer]
+        return Origin(self._peer, max((self._incarnation, *lives)))
 
     def begin(self, effect: Persist) -> None:
         """Hand a commit to the operating system; it is in nobody's hands until `finish`."""
@@ -93,9 +95,20 @@ class Disk:
         self._tail = kept
         self._fold(len(kept))
 
+    def back_up(self) -> None:
+        """Keep a copy of what is synced."""
+        self._backup = (self._incarnation, self._synced.copy())
+
+    def roll_back(self) -> None:
+        """Return to the copy, as an operator does who restores a machine."""
+        self._incarnation, synced = self._backup
+        self._synced = synced.copy()
+        self._tail = []
+        self._under_way = []
+
     def wipe(self) -> None:
         """Lose everything: the next life is a new incarnation."""
-        self._incarnation += 1
+        self._incarnation = self.origin.incarnation + 1
         self._synced = Store()
         self._tail = []
         self._under_way = []

@@ -25,14 +25,14 @@ from sim.faults import Faults
 from sim.workload import Violation, Workload
 from sim.world import World, address_of
 
-TROUBLE_US = 60_000_000
-"""Length of the first phase."""
+TROUBLES_US = (60_000_000, 60_000_000, 240_000_000)
+"""Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
 SNAPSHOT_US = 1_000_000
 """Between two looks at whole stores."""
 SETTLE_US = 900_000_000
 """Time to converge: back-off of up to 6 minutes, then held links, retries and rounds of gossip."""
 STEP_US = 5_000_000
-UNIVERSE = "10.32.0.0/22"
+UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
 """Small enough that space runs short and has to be passed on."""
 TAIL_SHOWN = 60
 
@@ -104,6 +104,7 @@ def draw_hosts(entropy: random.Random) -> tuple[Config, ...]:
     names = tuple(PeerName(f"02:00:00:00:00:{index + 1:02x}") for index in range(count))
     mode = entropy.choice((SeedMode("seed", names), SeedMode("consensus", (), count), SeedMode("consensus", (), count)))
     knows_all = entropy.random() < 0.5
+    universe = subnet_of(entropy.choice(UNIVERSES))
     return tuple(
         Config(
             peer=name,
@@ -111,7 +112,7 @@ def draw_hosts(entropy: random.Random) -> tuple[Config, ...]:
             targets=tuple(
                 address_of(other) for other in range(count) if other < index or (knows_all and other > index)
             ),
-            universe=subnet_of(UNIVERSE),
+            universe=universe,
             default_subnet=None,
             seed=mode,
         )
@@ -132,11 +133,12 @@ def _live_through(world: World, workload: Workload, checks: Checks, faults: Faul
         world.start(host)
     workload.begin()
     faults.begin()
-    while world.now_us < TROUBLE_US:
+    until_us = random.Random(f"{world.seed}/length").choice(TROUBLES_US)
+    while world.now_us < until_us:
         world.run(world.now_us + SNAPSHOT_US)
         checks.snapshot()
-    workload.end()
     faults.end()
+    workload.end()
 
 
 def _settle(world: World, checks: Checks) -> int:

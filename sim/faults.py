@@ -18,8 +18,8 @@ from sim.world import Host, World
 
 PAUSE_US = (500_000, 6_000_000)
 """Between two troubles of one kind."""
-REPAIR_US = (1_000_000, 20_000_000)
-"""How long a trouble that ends by itself lasts."""
+REPAIR_US = ((1_000_000, 20_000_000), (30_000_000, 120_000_000))
+"""How long a trouble that ends by itself lasts: a hiccup, or more than any time-out."""
 DOWN_US = (50_000, 15_000_000)
 """How long a host stays down."""
 LOSS_MAX = 0.2
@@ -44,12 +44,13 @@ class Faults:
             ("clocks", self._step_clock),
             ("kernel", self._meddle),
             ("wipes", self._wipe),
+            ("rollbacks", self._roll_back),
         )
         count = self._entropy.choice((0, 1, 2, 2, 3, 3, 4, 5))
         drawn = self._entropy.sample([name for name, _ in kinds], count)
-        if "wipes" in drawn:
+        if "wipes" in drawn or "rollbacks" in drawn:
             # A host without memory must find somebody who remembers for it.
-            drawn = [name for name in drawn if name not in ("cuts", "kills", "power", "gaps")]
+            drawn = [name for name in drawn if name not in ("cuts", "kills", "power", "gaps", "disk")]
         self.kinds = tuple(sorted(drawn))
         """What goes wrong in this run."""
         self._actions = tuple(action for name, action in kinds if name in self.kinds)
@@ -108,7 +109,7 @@ class Faults:
                         world.network.cut(one, other)
             what = f"{sorted(side)} against the rest"
         world.trace.add(world.now_us, "net", f"cut: {what}")
-        self._later(REPAIR_US, world.network.heal)
+        self._later(self._entropy.choice(REPAIR_US), world.network.heal)
 
     def _reset(self) -> None:
         connections = [connection for connection in self._world.network.connections if not connection.is_dead]
@@ -144,7 +145,7 @@ class Faults:
         host = self._host()
         if host is not None:
             host.disk.is_full = True
-            self._later(REPAIR_US, lambda: setattr(host.disk, "is_full", False))
+            self._later(REPAIR_US[0], lambda: setattr(host.disk, "is_full", False))
 
     def _step_clock(self) -> None:
         host = self._host()
@@ -162,16 +163,33 @@ class Faults:
             self._world.later(host, 2_000, KernelChanged())
 
     def _wipe(self) -> None:
-        """Take a host's disk, once the ring exists, if all disks hold the same and it will call somebody."""
+        """Take a host's disk, if others remember what was on it."""
+        host = self._replaceable()
+        if host is not None:
+            self._world.crash(host, power=False)
+            host.disk.wipe()
+            self._later(DOWN_US, lambda: self._up(host))
+
+    def _roll_back(self) -> None:
+        """Put an older copy of its disk into a host, if others remember what came after; then copy all disks."""
+        host = self._replaceable()
+        if host is not None:
+            self._world.crash(host, power=False)
+            host.disk.roll_back()
+            self._later(DOWN_US, lambda: self._up(host))
+            for other in self._world.hosts:
+                if other is not host:
+                    other.disk.back_up()
+
+    def _replaceable(self) -> Host | None:
+        """Return a host whose memory others share: there is a ring, all hold the same, and it will call them."""
         hosts = self._world.hosts
         host = self._entropy.choice(hosts)
         if len(hosts) < 2 or any(other.heart is None for other in hosts) or not host.config.targets:
-            return
-        if len(dict.fromkeys(other.disk.synced.digest.root for other in hosts)) > 1:
-            return
+            return None
+        if len(dict.fromkeys(other.heart.store.digest.root for other in hosts if other.heart is not None)) > 1:
+            return None
         if not isinstance(host.heart, Replica) or host.heart.allocator.ring is None:
             # A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
-            return
-        self._world.crash(host, power=False)
-        host.disk.wipe()
-        self._later(DOWN_US, lambda: self._up(host))
+            return None
+        return host

@@ -81,8 +81,14 @@ class Workload:
         self._again()
 
     def end(self) -> None:
-        """Ask for nothing more."""
+        """Ask for nothing more, and give back so much that nobody has to wait for want of space."""
         self._is_over = True
+        for host in self._world.hosts:
+            for user in tuple(self.users[host.index].values()):
+                is_busy = any(pending.user == user.name for pending in self.pending[host.index].values())
+                if not user.is_attached and user.addresses and not is_busy:
+                    self._let_go(host, user.name)
+                    self._ask(host, user, "free", Free(user.name, ""))
 
     def answered(self, host: Host, answer: Answer) -> None:
         """Enter an answer into the books. Raises: Violation."""

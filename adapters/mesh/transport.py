@@ -1,4 +1,8 @@
-"""Connections to peers: TCP on asyncio. Reports what happens as events, does what effects say, decides nothing."""
+"""Connections to peers: TCP on asyncio. Reports what happens as events, does what effects say, decides nothing.
+
+A report is handled before it returns, so nothing is read faster than it is understood: what a peer sends beyond that
+waits in the kernel, and then with the peer. The other way, a peer that does not read is cut off when too much waits.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from adapters.mesh.framing import Channel, FrameReader, PlainChannel, packed
 from core.errors import PeerFault
@@ -17,14 +22,20 @@ from core.types import HostPort, LinkId
 from core.wire import encode
 
 DIAL_TIMEOUT_S = 5.0
+"""For the resolver and the handshake together; a lost SYN is repeated after 1 and 3 s."""
 CLOSE_TIMEOUT_S = 2.0
 """For what is still to be sent when we hang up."""
 READ_SIZE = 65_536
-UNSENT_MAX = 16 * 1024 * 1024
-"""Bytes waiting for a peer to read: a few whole stores in frames of 2 MiB at most."""
+UNSENT_SIZE_MAX = 64 * 1024 * 1024
+"""Bytes waiting for a peer to read. A newcomer asks for the whole store at once: 20 MiB with 1,000 hosts."""
 CONNECTIONS_MAX = 2_048
 """Twice what the mesh allows itself: the rest is hung up on at once."""
+STRANGERS_MAX = 256
+"""Inbound connections on which nobody has said anything sensible; the mesh gives each 10 s for that."""
 TCP_TIMEOUT_MS = 30_000
+"""Bytes unacknowledged for this long mean that the path is gone, as three missing heartbeats do."""
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+"""Seconds and count: a peer that vanished while nothing was to be sent is found out after 30 s, too."""
 DEFAULT_PORT = 6783
 
 
@@ -34,9 +45,16 @@ class TransportError(Exception):
 
 @dataclass(slots=True)
 class _Link:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    """What comes in."""
     writer: asyncio.StreamWriter
+    """What goes out."""
     channel: Channel
+    """Between frames and bytes."""
     reading: asyncio.Task[None] | None = None
+    """Reads until the end, or until a rule is broken."""
 
 
 class Transport:
@@ -47,7 +65,9 @@ class Transport:
         self._host = host
         self._port = port
         self._links: dict[LinkId, _Link] = {}
+        self._strangers: dict[LinkId, None] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._closing: dict[asyncio.Task[None], None] = {}
         self._last_link = 0
         self._server: asyncio.Server | None = None
         self._encoded: tuple[Message, bytes] | None = None
@@ -69,18 +89,19 @@ class Transport:
             raise TransportError(f"cannot listen on TCP {self._host}:{self._port}: {_text(error)}; {hint}") from error
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections after what was sent; nothing is reported any more. Takes at most `CLOSE_TIMEOUT_S`."""
         if self._server is not None:
             self._server.close()
-        for link in tuple(self._links):
-            self.hangup(link)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in tuple(self._links):
+            self.hangup(link)
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def dial(self, target: str) -> None:
         """Open a connection; reports LinkUp or DialFailed."""
-        self._spawn(self._dial(target))
+        self._spawn(self._dial(target), self._tasks)
 
     def send(self, link: LinkId, message: Message) -> None:
         """Send a message; dropped when the connection is gone."""
@@ -91,16 +112,17 @@ class Transport:
             # One message often goes to many links.
             self._encoded = (message, encode(message))
         found.writer.write(packed(found.channel.seal(self._encoded[1])))
-        if found.writer.transport.get_write_buffer_size() > UNSENT_MAX:
-            self._drop(link, f"the peer does not read: {UNSENT_MAX} bytes wait for it")
+        unsent = found.writer.transport.get_write_buffer_size()
+        if unsent > UNSENT_SIZE_MAX:
+            self._drop(link, f"peer reads too slowly: {unsent} bytes wait for it, {UNSENT_SIZE_MAX} are the limit")
 
     def hangup(self, link: LinkId) -> None:
         """Close a connection after what was sent; nothing is reported of it any more."""
-        found = self._links.pop(link, None)
+        found = self._forget(link)
         if found is not None:
             if found.reading is not None:
                 found.reading.cancel()
-            self._spawn(_close(found.writer))
+            self._spawn(_close(found), self._closing)
 
     async def _dial(self, target: str) -> None:
         try:
@@ -116,7 +138,7 @@ class Transport:
             self._stand(reader, writer, target)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._links) >= CONNECTIONS_MAX:
+        if len(self._links) >= CONNECTIONS_MAX or len(self._strangers) >= STRANGERS_MAX:
             writer.transport.abort()
             return
         self._stand(reader, writer, None)
@@ -131,18 +153,23 @@ class Transport:
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_TIMEOUT_MS)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
         self._last_link += 1
         link = LinkId(self._last_link)
-        self._links[link] = found = _Link(writer, PlainChannel())
+        self._links[link] = found = _Link(reader, writer, PlainChannel())
+        if target is None:
+            self._strangers[link] = None
         self._report(LinkUp(link, target is not None, HostPort(str(peer[0]), int(peer[1])), target))
         if link in self._links:
-            found.reading = self._spawn(self._read(link, reader, found.channel))
+            found.reading = self._spawn(self._read(link, found), self._tasks)
 
-    async def _read(self, link: LinkId, reader: asyncio.StreamReader, channel: Channel) -> None:
-        frames = FrameReader(channel)
+    async def _read(self, link: LinkId, found: _Link) -> None:
+        frames = FrameReader(found.channel)
         while True:
             try:
-                data = await reader.read(READ_SIZE)
+                data = await found.reader.read(READ_SIZE)
             except OSError as error:
                 self._drop(link, _text(error))
                 return
@@ -151,6 +178,7 @@ class Transport:
                 return
             try:
                 for message in frames.feed(data):
+                    self._strangers.pop(link, None)
                     self._report(Received(link, message))
                     if link not in self._links:
                         return
@@ -159,19 +187,26 @@ class Transport:
                 return
 
     def _drop(self, link: LinkId, reason: str) -> None:
-        found = self._links.pop(link, None)
+        found = self._forget(link)
         if found is not None:
+            if found.reading is not None:
+                found.reading.cancel()
             found.writer.transport.abort()
             self._report(LinkDown(link, reason))
 
-    def _spawn(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]  # a coroutine
-        self._tasks[task] = None
-        task.add_done_callback(self._ended)
+    def _forget(self, link: LinkId) -> _Link | None:
+        self._strangers.pop(link, None)
+        return self._links.pop(link, None)
+
+    def _spawn(self, work: Coroutine[None, None, None], tasks: dict[asyncio.Task[None], None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        # The event loop itself holds tasks only weakly.
+        tasks[task] = None
+        task.add_done_callback(partial(self._ended, tasks))
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+    def _ended(self, tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]) -> None:
+        del tasks[task]
         if not task.cancelled() and task.exception() is not None:
             # A bug: the event loop's handler ends the agent.
             asyncio.get_running_loop().call_exception_handler({"message": "link failed", "exception": task.exception()})
@@ -187,12 +222,21 @@ def parse_target(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
+async def _close(link: _Link) -> None:
+    """Let the peer have what was sent.
+
+    Closing a socket on which something unread waits resets the connection, and what is under way is lost with it; so
+    we say that we are done, and read on until the peer is, too.
+    """
     try:
-        await asyncio.wait_for(writer.wait_closed(), CLOSE_TIMEOUT_S)
-    except (TimeoutError, OSError):
-        writer.transport.abort()
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            link.writer.write_eof()
+            while await link.reader.read(READ_SIZE):
+                pass
+    except OSError:
+        # TimeoutError is one. The peer had its chance.
+        pass
+    link.writer.transport.abort()
 
 
 def _text(error: BaseException) -> str:

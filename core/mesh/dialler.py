@@ -196,7 +196,15 @@ class Dialler:
 
     def is_covered(self, place: Place) -> bool:
         """Say whether who is at a place has a session with us anyway."""
-        return place.peer is not None and place.peer in self._sessions.links
+        if place.peer is not None and place.peer in self._sessions.links:
+            return True
+        host, colon, port = place.target.rpartition(":")
+        if not colon:
+            host, port = place.target, str(CONTROL_PORT)
+        return any(
+            session.hello is not None and session.remote.host == host and str(session.hello.port) == port
+            for session in self._sessions.all()
+        )
 
     def work(self) -> None:
         """Call what is due, and wake up for the next."""

@@ -1,0 +1,34 @@
+"""A hundred clusters live through trouble, each its own, and come out of it with every promise kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+
+from sim.explore import Outcome, run_seed
+
+SEEDS = range(100)
+WORKERS = os.cpu_count() or 1
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        return pool.map(run_seed, SEEDS, chunksize=5)
+
+
+def test_no_seed_breaks_a_promise(outcomes: list[Outcome]) -> None:
+    broken = [f"seed {outcome.seed}: {outcome.violation}" for outcome in outcomes if outcome.violation]
+    assert not broken, "\n".join([*broken, "see: python -m sim.explore SEED"])
+
+
+def test_every_kind_of_trouble_occurs(outcomes: list[Outcome]) -> None:
+    kinds = {kind for outcome in outcomes for kind in outcome.faults}
+    assert kinds == {"clocks", "cuts", "disk", "gaps", "kernel", "kills", "power", "resets", "rollbacks", "wipes"}
+    assert any(not outcome.faults for outcome in outcomes)
+
+
+def test_the_workload_gets_work_done(outcomes: list[Outcome]) -> None:
+    assert sum(outcome.answers for outcome in outcomes) > 100 * len(SEEDS)
