@@ -95,6 +95,9 @@ class Gossip:
         """Take up again under a new name of our own."""
         self.rolled_back_to = None
         self.has_caught_up = False
+        # What was compared so far left out the life that has just ended.
+        self._wanted.clear()
+        self._comparing.clear()
         for link in self._fresh:
             self._context.emit(Send(link, Digest(self._context.store.digest.root)))
 
