@@ -49,6 +49,8 @@ class Place:
     """`idle`, `dialling`, `linked` (a connection to it is open) or `final` (never again)."""
     peer: PeerName | None = None
     """Who was found there."""
+    is_silent: bool = False
+    """The last call did not get through."""
     reason: str = ""
     """Why the last call or connection ended; empty before the first end."""
 
@@ -74,8 +76,8 @@ class Dialler:
 
     @property
     def has_hope(self) -> bool:
-        """Say whether some place has not yet failed: somebody may still answer a first call."""
-        return any(not place.reason and place.state != "final" for place in self._places.values())
+        """Say whether somebody may be there: some place has not yet failed to answer."""
+        return any(not place.is_silent and place.state != "final" for place in self._places.values())
 
     def started(self) -> None:
         """Call what the configuration names, and with `resume` what was named in earlier lives."""
@@ -145,6 +147,7 @@ class Dialler:
         if place is None:
             return
         place.state = "idle"
+        place.is_silent = True
         place.reason = reason
         self._put_off(place)
         if not place.is_named:
@@ -156,6 +159,7 @@ class Dialler:
         place = None if target is None else self._places.get(target)
         if place is not None:
             place.state = "linked"
+            place.is_silent = False
             self._linked[link] = place.target
 
     def session_up(self, link: LinkId, peer: PeerName) -> None:

@@ -29,6 +29,8 @@ TIMERS = "mesh/"
 ALONE = "mesh/alone"
 ALONE_MS = 15_000
 """Nobody met for this long: whoever there is cannot be waited for."""
+ALONE_ROUNDS_MAX = 4
+"""So often somebody who is there may fail to tell us all; then we go on without."""
 
 
 class Mesh:
@@ -43,6 +45,7 @@ class Mesh:
         self._relay = Relay(context, self._topology, lambda: self._sessions.links)
         self._short_ids = ShortIds(context)
         self._is_alone = False
+        self._alone_rounds = 0
         self._has_started = False
 
     # What happens.
@@ -87,7 +90,11 @@ class Mesh:
     def timer(self, name: str) -> bool:
         """Handle a timer; False when it is not ours."""
         if name == ALONE:
-            self._is_alone = True
+            self._alone_rounds += 1
+            if self._sessions.links and self._alone_rounds < ALONE_ROUNDS_MAX:
+                self._context.timer(ALONE, ALONE_MS)
+            else:
+                self._is_alone = True
         elif name == RETRY:
             self._dialler.timer()
         elif name == ROUTES:
@@ -123,6 +130,7 @@ class Mesh:
     def reborn(self) -> None:
         """Compare again, under a new name of our own; until then we do not know what others know."""
         self._is_alone = False
+        self._alone_rounds = 0
         self._context.timer(ALONE, ALONE_MS)
         self._gossip.reborn()
 
