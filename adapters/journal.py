@@ -98,7 +98,8 @@ class Journal:
         with self._changed:
             assert not self._is_closed
             refusal = None
-            if self._queue_size + size > QUEUE_SIZE_MAX:
+            # One commit may have any size: after trouble with the disk, the whole store is saved in one.
+            if self._queue and self._queue_size + size > QUEUE_SIZE_MAX:
                 refusal = f"{self._queue_size} bytes already wait for the disk, which is too slow or hangs"
                 persist, size = Persist(persist.ticket, (), (), persist.sync), 0
             self._queue.append(_Entry(persist, done, size, refusal))

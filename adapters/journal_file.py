@@ -335,6 +335,8 @@ def _incarnation_seen(path: Path, peer: PeerName) -> int:
     for query in ("SELECT incarnation FROM self WHERE peer = ?", "SELECT max(incarnation) FROM streams WHERE peer = ?"):
         database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
+            # Lets SQLite read what is left of a file that was cut off.
+            database.execute("PRAGMA writable_schema = ON")
             row = database.execute(query, (peer,)).fetchone()
         except sqlite3.DatabaseError:
             # That part is beyond reading, which is why we are here.

@@ -1,0 +1,541 @@
+"""A real file: what was confirmed is there in the next life, in order, and what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from journals import BORN_S, ME, Desk, clock, held
+
+from adapters import journal as module
+from adapters.journal import Journal, JournalBusy
+from adapters.journal_file import JournalError, JournalFile
+from core.effects import Persist
+from core.types import Instant, PeerName, Ticket
+from crdt.fact import Change, Delta, Origin
+from crdt.store import Store
+from crdt.stream import DELETIONS_KEPT_MAX
+
+OTHER = Origin("7e:00:00:00:00:02", 5)
+THIRD = Origin("7e:00:00:00:00:03", 1)
+USER_VERSION = slice(60, 64)
+"""Bytes of the file. Source: SQLite's file format, §1.3."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "journal.db"
+
+
+# What is kept.
+
+
+def test_a_new_journal_is_empty_and_names_this_life_by_the_clock(path: Path) -> None:
+    desk = Desk(path)
+    assert desk.recovered.origin == Origin(ME, BORN_S)
+    assert desk.recovered.streams == ()
+    assert desk.journal.recovered_notes == ()
+    desk.close()
+    again = Desk(path, at=lambda: Instant(0, 2 * BORN_S * 1000))
+    assert again.me == desk.me, "a life goes on as long as its journal does"
+    again.close()
+
+
+def test_the_next_life_finds_what_was_confirmed(path: Path) -> None:
+    desk = Desk(path)
+    assert desk.commit(desk.say("a", b"1"), desk.say("b", b"2"), desk.say("x", b"3", OTHER)) is None
+    assert desk.commit(desk.say("a", None)) is None
+    assert desk.commit(desk.say("x", b"4", OTHER), sync=False) is None
+    desk.close()
+    again = Desk(path)
+    assert again.store == desk.store
+    assert again.recovered.streams == tuple(desk.store.delta_for(origin, 0) for origin in desk.store.origins())
+    again.close()
+
+
+def test_dropped_streams_are_gone_and_may_come_again(path: Path) -> None:
+    desk = Desk(path)
+    first = desk.say("x", b"1", OTHER)
+    desk.commit(first, desk.say("y", b"2", THIRD))
+    desk.commit(dropped=(OTHER, Origin("nobody", 1)))
+    desk.close()
+    again = Desk(path)
+    assert again.store.origins() == (THIRD,)
+    assert again.commit(first) is None
+    again.close()
+    assert Desk(path).store.origins() == (OTHER, THIRD)
+
+
+def test_a_whole_stream_replaces_what_was_held(path: Path) -> None:
+    writer, desk = Store(), Desk(path)
+    desk.commit(writer.write(OTHER, [Change(f"gone-{index}", "k", b"") for index in range(200)]))
+    for index in range(200):
+        writer.write(OTHER, [Change(f"gone-{index}", "k", None)])
+    whole = writer.delta_for(OTHER, 100)
+    assert whole.since == 0
+    assert desk.commit(whole) is None
+    desk.close()
+    assert held(Desk(path).recovered) == writer
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_file_holds_what_a_store_holds_after_the_same_deltas(path: Path, seed: int) -> None:
+    entropy = random.Random(seed)
+    desk = Desk(path)
+    origins = (desk.me, OTHER, THIRD)
+    writers, store = Store(), Store()
+    for origin in origins:
+        writers.write(origin, [Change("first", "k", b"")])
+    for _ in range(4 * DELETIONS_KEPT_MAX):
+        deltas: list[Delta] = []
+        dropped: list[Origin] = []
+        for _ in range(entropy.randint(1, 3)):
+            origin = entropy.choice(origins)
+            body = entropy.choice((None, b"", b"body", bytes(3_000)))
+            writers.write(origin, [Change(f"key-{entropy.randint(0, 90)}", "k", body)])
+            head = store.head(origin)
+            known = 0 if head is None else head.seq
+            deltas.append(writers.delta_for(origin, entropy.choice((known, known, known // 2, 0))))
+            store.join(deltas[-1])
+        if entropy.random() < 0.05:
+            dropped.append(OTHER)
+            store.drop(OTHER)
+        desk.submit(*deltas, dropped=dropped, sync=entropy.random() < 0.3)
+    desk.close()
+    assert all(why is None for _, why in desk.reports)
+    assert Desk(path).store == store
+
+
+def test_what_is_not_new_changes_nothing(path: Path) -> None:
+    desk = Desk(path)
+    first, second = desk.say("a"), desk.say("b")
+    for delta in (first, second, first, second):
+        assert desk.commit(delta) is None
+    desk.close()
+    assert Desk(path).store == desk.store
+
+
+def test_a_commit_costs_what_it_changes_and_not_what_is_held(path: Path) -> None:
+    desk = Desk(path)
+    desk.commit(desk.store.write(desk.me, [Change(f"key-{index}", "k", b"body") for index in range(5_000)]))
+    database = desk.journal._file._database
+    before = database.total_changes
+    desk.commit(desk.say("key-7", b"new"))
+    assert database.total_changes - before <= 3
+    desk.close()
+
+
+# In which order, and when.
+
+
+def test_commits_are_confirmed_in_order_synced_or_not(path: Path) -> None:
+    desk = Desk(path)
+    tickets = [desk.submit(desk.say(f"key-{index}"), sync=index % 3 == 0) for index in range(100)]
+    assert [desk.report() for _ in tickets] == [(ticket, None) for ticket in tickets]
+    desk.close()
+
+
+def test_what_waits_for_the_disk_becomes_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    is_free = threading.Event()
+    commit = JournalFile.commit
+
+    def slow(self: JournalFile, persists: list[Persist]) -> list[str | None]:
+        assert is_free.wait(20)
+        batches.append(len(persists))
+        return commit(self, persists)
+
+    monkeypatch.setattr(JournalFile, "commit", slow)
+    desk = Desk(path)
+    for index in range(50):
+        desk.submit(desk.say(f"key-{index}"))
+    is_free.set()
+    desk.close()
+    assert sum(batches) == 50
+    assert len(batches) <= 2
+    assert len(desk.reports) == 50
+
+
+def test_only_commits_that_ask_for_it_wait_for_the_platters(path: Path) -> None:
+    desk = Desk(path)
+    said: list[str] = []
+    desk.journal._file._database.set_trace_callback(said.append)
+    desk.commit(desk.say("a"), sync=False)
+    assert said[0] == "PRAGMA synchronous = NORMAL"
+    said.clear()
+    desk.commit(desk.say("b"), sync=True)
+    assert said[0] == "PRAGMA synchronous = FULL"
+    assert desk.journal._file._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    desk.close()
+
+
+def test_closing_writes_what_waits(path: Path) -> None:
+    desk = Desk(path)
+    for index in range(20):
+        desk.submit(desk.say(f"key-{index}"), sync=False)
+    desk.close()
+    desk.close()
+    assert len(desk.reports) == 20
+    assert Desk(path).store == desk.store
+
+
+def test_nobody_listening_any_more_loses_nothing(path: Path) -> None:
+    def closed(_: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    journal, recovered = Journal.open(path, ME, post=closed, clock=clock)
+    store = Store()
+    for number in (1, 2):
+        delta = store.write(recovered.origin, [Change(f"key-{number}", "k", b"")])
+        journal.submit(Persist(Ticket(number), (delta,), (), True), lambda *_: None)
+    journal.close()
+    assert Desk(path).store == store
+
+
+def test_a_bug_in_the_writer_reaches_the_loop(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(JournalFile, "commit", broken)
+    desk = Desk(path)
+    desk.submit(desk.say("a"))
+    with pytest.raises(AssertionError, match="a bug"):
+        desk.report()
+    desk.close()
+
+
+# What is refused.
+
+
+def test_more_than_may_wait_is_refused_in_its_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_free = threading.Event()
+    commit = JournalFile.commit
+    monkeypatch.setattr(JournalFile, "commit", lambda self, persists: is_free.wait(20) and commit(self, persists))
+    monkeypatch.setattr(module, "QUEUE_SIZE_MAX", 10_000)
+    desk = Desk(path)
+    tickets = [desk.submit(desk.say(f"key-{index}", bytes(1_500), OTHER)) for index in range(12)]
+    is_free.set()
+    reports = [desk.report() for _ in tickets]
+    assert [ticket for ticket, _ in reports] == tickets
+    refused = [why for _, why in reports if why is not None]
+    assert 2 <= len(refused) < 12
+    assert "already wait for the disk" in refused[0]
+    assert desk.commit(desk.store.delta_for(OTHER, 0)) is None, "there is room again"
+    desk.close()
+
+
+def test_a_delta_that_does_not_reach_back_is_refused_whole_and_its_company_is_not(path: Path) -> None:
+    desk = Desk(path)
+    desk.commit(desk.say("a"))
+    desk.say("lost")
+    late = desk.say("b")
+    ahead = desk.submit(desk.say("x", b"1", OTHER), sync=False)
+    gap = desk.submit(desk.say("y", b"1", THIRD), late)
+    after = desk.submit(desk.say("x", b"2", OTHER))
+    reports = dict(desk.report() for _ in range(3))
+    assert reports[ahead] is None
+    assert reports[after] is None
+    why = reports[gap]
+    assert why is not None
+    assert f"facts 2 to 2 of {ME} are missing" in why
+    desk.close()
+    again = Desk(path)
+    head = again.store.head(again.me)
+    assert head is not None
+    assert head.seq == 1
+    assert again.store.origins() == (OTHER, again.me), "nothing half done"
+    assert again.commit(desk.store.delta_for(desk.me, 1)) is None
+    again.close()
+
+
+def test_a_write_error_is_said_and_the_next_commit_is_tried(path: Path) -> None:
+    desk = Desk(path)
+    desk.commit(desk.say("a"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("journal.db-wal").stat().st_size, hard))
+    try:
+        large = desk.say("b", bytes(16_000))
+        why = desk.commit(large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert why is not None
+    assert why.startswith(f"journal {path}: disk I/O error")
+    assert str(path.parent) in why
+    assert desk.commit(large) is None
+    desk.close()
+    assert Desk(path).store == desk.store
+
+
+FULL_DISK = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from journals import Desk
+path = Path(sys.argv[1]) / "journal.db"
+desk = Desk(path)
+assert desk.commit(desk.say("a", bytes(1000))) is None
+ballast = path.with_name("ballast")
+with ballast.open("wb", buffering=0) as file:
+    try:
+        while file.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+large = desk.say("b", bytes(16000))
+print(desk.commit(large))
+print(desk.commit(large))
+ballast.unlink()
+print(desk.commit(large))
+desk.close()
+print(Desk(path).store == desk.store)
+"""
+
+
+def can_mount() -> bool:
+    return shutil.which("unshare") is not None and not subprocess.call(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="neither root nor user namespaces: cannot make a small disk")
+def test_a_full_disk_is_said_with_what_to_do_and_works_again_when_there_is_room(tmp_path: Path) -> None:
+    command = f'mount -t tmpfs -o size=256k none {tmp_path} && exec "$@"'
+    roots = (str(Path(__file__).parent), str(Path(__file__).parents[3]))
+    run = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command, "-", sys.executable, "-c", FULL_DISK, str(tmp_path), *roots],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stderr == ""
+    text = f"journal {tmp_path}/journal.db: no space left on device; free space under {tmp_path}"
+    assert run.stdout.splitlines() == [text, text, "None", "True"]
+
+
+# Kills.
+
+
+@pytest.mark.parametrize("lines", [1, 2, 15, 60])
+def test_a_killed_process_loses_nothing_that_was_confirmed(path: Path, lines: int) -> None:
+    script = Path(__file__).with_name("journals.py")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(script.parents[3])},
+    ) as child:
+        assert child.stdout is not None
+        incarnation = int(child.stdout.readline().split()[1])
+        for _ in range(lines):
+            child.stdout.readline()
+        child.kill()
+        # What it still said before it died counts as well.
+        said = [line for line in child.stdout.read().split("\n")[:-1] if line]
+    confirmed = int(said[-1]) if said else 3 * lines
+    desk = Desk(path)
+    assert desk.journal.recovered_notes == ()
+    assert desk.me == Origin(ME, incarnation)
+    head = desk.store.head(desk.me)
+    assert head is not None
+    assert head.seq >= confirmed >= 3 * lines
+    assert desk.commit(desk.say("after")) is None
+    desk.close()
+
+
+# Who may have it.
+
+
+def test_a_second_agent_is_told_who_has_it(path: Path) -> None:
+    desk = Desk(path)
+    with pytest.raises(JournalBusy) as caught:
+        Desk(path)
+    assert str(path) in str(caught.value)
+    assert "stop that one first" in str(caught.value)
+    desk.close()
+    Desk(path).close()
+
+
+def test_only_root_can_read_it(path: Path) -> None:
+    desk = Desk(path)
+    desk.commit(desk.say("a"))
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    files = sorted(path.parent.iterdir())
+    assert [file.name for file in files] == ["journal.db", "journal.db-shm", "journal.db-wal", "journal.db.lock"]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    desk.close()
+
+
+def test_a_place_where_nothing_can_be_is_an_error_for_people(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match=r"cannot open .*: file exists; it must be a place we may write"):
+        Desk(tmp_path / "file" / "journal.db")
+    (tmp_path / "dir.db").mkdir()
+    with pytest.raises(JournalError, match="is a directory; it must be a file we may write"):
+        Desk(tmp_path / "dir.db")
+
+
+# Damage.
+
+
+def filled(path: Path, *, peer: PeerName = ME) -> Store:
+    """Make a journal with streams of three origins, and return what is in it."""
+    desk = Desk(path, peer)
+    for index in range(40):
+        body = f"own-{index:03}-".encode() * 20
+        desk.submit(desk.say(f"key-{index}", body), desk.say(f"key-{index}", b"other-" * 30, OTHER))
+    desk.submit(desk.say("key", b"third", THIRD))
+    desk.close()
+    return desk.store
+
+
+def overwrite(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(old) >= 1
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def test_a_foreign_stream_that_is_wrong_is_forgotten_and_heard_again(path: Path) -> None:
+    store = filled(path)
+    overwrite(path, b"third", b"thirD")
+    desk = Desk(path)
+    (note,) = desk.journal.recovered_notes
+    assert THIRD.peer in note
+    assert desk.me == Origin(ME, BORN_S)
+    assert desk.store.origins() == (OTHER, desk.me)
+    assert desk.commit(store.delta_for(THIRD, 0)) is None
+    desk.close()
+    again = Desk(path)
+    assert again.store == store
+    assert again.journal.recovered_notes == ()
+    again.close()
+
+
+def test_a_wrong_stream_of_our_own_begins_a_new_life(path: Path) -> None:
+    store = filled(path)
+    overwrite(path, b"own-007-", b"own-008-")
+    desk = Desk(path)
+    (note,) = desk.journal.recovered_notes
+    assert "new incarnation" in note
+    assert desk.me == Origin(ME, BORN_S + 1), "more than the clock says, for that was used"
+    assert desk.store.origins() == (OTHER, THIRD)
+    assert desk.store.stream(OTHER) == store.stream(OTHER)
+    desk.close()
+    assert Desk(path).me == Origin(ME, BORN_S + 1)
+
+
+def test_the_newest_life_of_ours_is_the_present_one(path: Path) -> None:
+    desk = Desk(path)
+    reborn = Origin(ME, desk.me.incarnation + 3)
+    desk.commit(desk.say("a"), desk.say("a", b"2", reborn))
+    desk.close()
+    again = Desk(path)
+    assert again.me == reborn
+    assert len(again.recovered.streams) == 2
+    again.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" + bytes(84), b"\xff" * 8192])
+def test_garbage_is_set_aside_and_a_new_journal_begun(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(content)
+    desk = Desk(path)
+    (note,) = desk.journal.recovered_notes
+    assert "was set aside as journal.db.corrupt-1" in note
+    assert path.with_name("journal.db.corrupt-1").read_bytes() == content
+    assert desk.me == Origin(ME, BORN_S)
+    assert desk.commit(desk.say("a")) is None
+    desk.close()
+    path.write_bytes(content)
+    second = Desk(path)
+    assert "journal.db.corrupt-2" in second.journal.recovered_notes[0]
+    second.close()
+
+
+def test_an_empty_file_is_a_new_journal(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"")
+    desk = Desk(path)
+    assert desk.journal.recovered_notes == ()
+    desk.close()
+
+
+def test_the_journal_of_another_peer_is_set_aside(path: Path) -> None:
+    filled(path, peer=PeerName("7e:00:00:00:00:99"))
+    desk = Desk(path)
+    (note,) = desk.journal.recovered_notes
+    assert f"it belongs to the peer 7e:00:00:00:00:99, this one is {ME}" in note
+    assert desk.recovered.streams == ()
+    desk.close()
+
+
+def test_the_database_of_another_program_is_set_aside_whole(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE theirs (x)")
+        database.execute("INSERT INTO theirs VALUES (42)")
+    database.close()
+    desk = Desk(path)
+    assert "another program" in desk.journal.recovered_notes[0]
+    with sqlite3.connect(path.with_name("journal.db.corrupt-1")) as database:
+        assert database.execute("SELECT x FROM theirs").fetchone() == (42,)
+    database.close()
+    desk.close()
+
+
+def test_a_journal_from_the_future_is_left_alone(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(JournalError, match=r"written by a newer version \(schema 99"):
+        Desk(path)
+    assert path.read_bytes() == content
+
+
+def test_a_new_life_never_takes_an_old_ones_name_though_the_clock_went_back(path: Path) -> None:
+    filled(path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        # The last pages are gone, the first ones, with our name, are not.
+        file.truncate(size - 8192)
+    desk = Desk(path, at=lambda: Instant(0, 5_000))
+    assert "set aside" in desk.journal.recovered_notes[0]
+    assert desk.me.incarnation == BORN_S + 1
+    desk.close()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_happens_to_the_bytes_only_verified_streams_come_back(path: Path, seed: int) -> None:
+    entropy = random.Random(seed)
+    store = filled(path)
+    intact = path.read_bytes()
+    content = bytearray(intact)
+    match seed % 3:
+        case 0:
+            for _ in range(entropy.choice((1, 1, 10))):
+                content[entropy.randrange(len(content))] ^= 1 << entropy.randrange(8)
+        case 1:
+            at = entropy.randrange(len(content))
+            content[at : at + 512] = entropy.randbytes(len(content[at : at + 512]))
+        case 2:
+            del content[entropy.randrange(100, len(content)) :]
+    # Whether a newer version wrote it is no question of this test.
+    content[USER_VERSION] = intact[USER_VERSION]
+    path.write_bytes(content)
+    desk = Desk(path)
+    for origin in desk.store.origins():
+        assert desk.store.stream(origin) == store.stream(origin)
+    assert desk.me.incarnation == BORN_S or desk.journal.recovered_notes
+    if desk.me == Origin(ME, BORN_S) and not desk.journal.recovered_notes:
+        assert desk.store == store
+    assert desk.commit(desk.say("after")) is None
+    desk.close()
