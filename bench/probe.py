@@ -10,6 +10,7 @@ probe.py ask ADDRESS PORT COUNT       send COUNT datagrams, each after the last 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -73,6 +74,9 @@ def pour(address: str, port: str, seconds: str) -> None:
     """Send zeros for some seconds."""
     zeros = bytes(CHUNK_BYTES)
     with socket.create_connection((address, int(port)), timeout=CONNECT_TIMEOUT_S) as connection:
+        # Paced congestion control measures its own model of the path, not the path.
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
         until = time.monotonic() + float(seconds)
         while time.monotonic() < until:
             connection.sendall(zeros)

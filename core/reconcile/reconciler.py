@@ -21,8 +21,8 @@ RUN_TIMER = "reconcile"
 DUMP_TIMER = "reconcile/dump"
 SWEEP_TIMER = "reconcile/sweep"
 
-BATCH_MS = 20
-"""Changes arrive in bursts; this long they are gathered."""
+BATCH_MS = 5
+"""Changes arrive in bursts; this long they are gathered, and for as long as the kernel is busy with earlier ones."""
 DEBOUNCE_MS = 100
 """The kernel reports each of our own changes too."""
 SWEEP_MS = 60_000
