@@ -1,9 +1,9 @@
 """The journal's file: streams as rows of SQLite, so that a commit costs what it changes and not what is held.
 
 Invariant: what the file holds of a stream is what `Store.join` would hold after the same deltas; so a delta that does
-not reach back to the number held is refused, and with it all that was to be committed together with it. Every stream
-is verified against its head's fingerprint when the file is opened. What is wrong of others is forgotten, for it will be
-heard again; what is wrong of our own ends this life and begins a new incarnation.
+not reach back to the number held is refused, and with it all that was to be committed together with it. When the file
+is opened, every stream is verified against its head, and the head against a checksum. What is wrong of others is
+forgotten, for it will be heard again; what is wrong of our own ends this life and begins a new incarnation.
 
 Not here: threads, queues, the lock.
 """
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from core.config import Recovered
@@ -26,6 +27,8 @@ APPLICATION_ID = 0x57454156
 """`WEAV`: `file` and we ourselves tell a journal from any other database."""
 SCHEMA_VERSION = 1
 FINGERPRINT_SIZE = 16
+INCARNATION_MAX = 1 << 40
+"""Seconds that no clock shows and no count reaches: more is a damaged number, and we must not live on beyond it."""
 BUSY_S = 2.0
 """How long an administrator's own transaction on the file is waited for."""
 WAL_KEPT_SIZE = 4 * 1024 * 1024
@@ -33,23 +36,15 @@ WAL_KEPT_SIZE = 4 * 1024 * 1024
 SET_ASIDE_MAX = 16
 """Damaged files kept for whoever wants to know why; the last one is then replaced."""
 
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE self (peer TEXT NOT NULL, incarnation INTEGER NOT NULL) STRICT;
-CREATE TABLE streams (
-    id INTEGER PRIMARY KEY, peer TEXT NOT NULL, incarnation INTEGER NOT NULL,
-    seq INTEGER NOT NULL, floor INTEGER NOT NULL, fingerprint BLOB NOT NULL,
-    UNIQUE (peer, incarnation)
-) STRICT;
-CREATE TABLE facts (
-    stream INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, body BLOB,
-    PRIMARY KEY (stream, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX deletions ON facts (stream, seq) WHERE body IS NULL;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+_SCHEMA = (
+    "CREATE TABLE self (peer TEXT NOT NULL, incarnation INTEGER NOT NULL, checksum BLOB NOT NULL) STRICT",
+    "CREATE TABLE streams (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, incarnation INTEGER NOT NULL, "
+    "seq INTEGER NOT NULL, floor INTEGER NOT NULL, fingerprint BLOB NOT NULL, checksum BLOB NOT NULL, "
+    "UNIQUE (peer, incarnation)) STRICT",
+    "CREATE TABLE facts (stream INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, "
+    "body BLOB, PRIMARY KEY (stream, key)) STRICT, WITHOUT ROWID",
+    "CREATE INDEX deletions ON facts (stream, seq) WHERE body IS NULL",
+)
 _TROUBLE = frozenset(
     (
         sqlite3.SQLITE_AUTH,
@@ -106,22 +101,14 @@ class JournalFile:
 
         Raises: JournalError when the disk does not let us.
         """
-        notes: list[str] = []
-        seen = 0
+        born = max(wall_ms // 1000, 1)
         try:
-            _create(path)
             try:
-                file = _opened(path, peer)
+                return _opened(path, peer, born, ())
             except _Damaged as damage:
-                seen = _incarnation_seen(path, peer)
-                notes.append(_set_aside(path, str(damage)))
-                _create(path)
-                file = _opened(path, peer)
-            try:
-                return file._recover(peer, max(wall_ms // 1000, seen + 1, 1), notes)
-            except BaseException:
-                file.close()
-                raise
+                born = max(born, _incarnation_seen(path, peer) + 1)
+                note = _set_aside(path, str(damage))
+                return _opened(path, peer, born, (note,))
         except sqlite3.Error as error:
             raise JournalError(trouble_text(path, error)) from None
         except OSError as error:
@@ -181,14 +168,21 @@ class JournalFile:
                 f"journal {self._path}: facts {held + 1} to {delta.since} of {origin.peer} are missing, "
                 "because an earlier commit failed"
             )
-        values = (head.seq, head.floor, head.fingerprint.to_bytes(FINGERPRINT_SIZE, "big"))
+        values = (
+            head.seq,
+            head.floor,
+            head.fingerprint.to_bytes(FINGERPRINT_SIZE, "big"),
+            _checksum(origin.peer, origin.incarnation, head.seq, head.floor, head.fingerprint),
+        )
         if stream is None:
             stream = database.execute(
-                "INSERT INTO streams (peer, incarnation, seq, floor, fingerprint) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO streams (peer, incarnation, seq, floor, fingerprint, checksum) VALUES (?, ?, ?, ?, ?, ?)",
                 (origin.peer, origin.incarnation, *values),
             ).lastrowid
         else:
-            database.execute("UPDATE streams SET seq = ?, floor = ?, fingerprint = ? WHERE id = ?", (*values, stream))
+            database.execute(
+                "UPDATE streams SET seq = ?, floor = ?, fingerprint = ?, checksum = ? WHERE id = ?", (*values, stream)
+            )
         if delta.since == 0:
             database.execute("DELETE FROM facts WHERE stream = ?", (stream,))
         database.executemany(
@@ -202,59 +196,67 @@ class JournalFile:
         database.execute("DELETE FROM facts WHERE stream = ? AND body IS NULL AND seq <= ?", (stream, head.floor))
 
     def _forget(self, origin: Origin) -> None:
-        key = (origin.peer, origin.incarnation)
-        self._database.execute(
-            "DELETE FROM facts WHERE stream = (SELECT id FROM streams WHERE peer = ? AND incarnation = ?)", key
-        )
-        self._database.execute("DELETE FROM streams WHERE peer = ? AND incarnation = ?", key)
+        row = self._database.execute(
+            "SELECT id FROM streams WHERE peer = ? AND incarnation = ?", (origin.peer, origin.incarnation)
+        ).fetchone()
+        if row is not None:
+            self._delete(row[0])
 
-    def _recover(self, peer: PeerName, new_incarnation: int, notes: list[str]) -> Opened:
-        """Verify all streams, forget what is wrong, and say who we are; durable on return."""
+    def recover(self, peer: PeerName, born: int, notes: tuple[str, ...]) -> Opened:
+        """Verify all streams, forget what is wrong, and say who we are; durable on return.
+
+        `born` names this life if it is a new one and the file knows of no higher name.
+
+        Raises: _Damaged when the file is that of another peer or does not know its own.
+        """
         database = self._database
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
-        row = database.execute("SELECT incarnation FROM self").fetchone()
+        row = database.execute("SELECT peer, incarnation, checksum FROM self").fetchone()
+        if row is not None and row[2] != _checksum(row[0], row[1]):
+            raise _Damaged("the name of its peer does not fit its checksum")
+        if row is not None and row[0] != peer:
+            raise _Damaged(f"it belongs to the peer {row[0]}, this one is {peer}")
         # The newest of ours is the present one: a replica that was rolled back has gone on under a higher number.
-        present: int = max(row[0] if row else 0, _highest(database, peer))
-        is_new = row is None
-        streams = []
-        store = Store()
-        for delta in self._stored():
-            origin = delta.origin
-            result = store.join(delta)
-            if isinstance(result, Joined):
+        present: int = max(row[1] if row else 0, _highest(database, peer))
+        said, streams, store = list(notes), [], Store()
+        is_new, has_own, has_lost = row is None, False, False
+        for stream, delta, is_sound in self._stored():
+            if is_sound and isinstance(store.join(delta), Joined):
                 streams.append(delta)
+                has_own = has_own or delta.origin == Origin(peer, present)
                 continue
-            self._forget(origin)
-            if origin == Origin(peer, present):
-                is_new = True
-                notes.append(
-                    f"journal {self._path}: our own {delta.head.seq} facts do not fit their fingerprint; this host "
-                    "goes on under a new incarnation and learns from its peers what it had said"
-                )
-            else:
-                notes.append(
-                    f"journal {self._path}: forgot the facts of {origin.peer}, which do not fit their fingerprint"
-                )
-        incarnation = max(new_incarnation, present + 1) if is_new else present
+            self._delete(stream)
+            has_lost = True
+            text = f"journal {self._path}: forgot the facts of {delta.origin.peer}, which do not fit their checksums"
+            said.append(text)
+        if has_lost and not has_own:
+            # What was lost may be ours, whatever name it bore in the end.
+            is_new = True
+            said.append("this host goes on under a new incarnation and learns from its peers what it had said")
+        incarnation = max(born, present + 1) if is_new else present
         database.execute("DELETE FROM self")
-        database.execute("INSERT INTO self (peer, incarnation) VALUES (?, ?)", (peer, incarnation))
+        database.execute("INSERT INTO self VALUES (?, ?, ?)", (peer, incarnation, _checksum(peer, incarnation)))
         database.execute("COMMIT")
-        return Opened(self, Recovered(Origin(peer, incarnation), tuple(streams)), tuple(notes))
+        return Opened(self, Recovered(Origin(peer, incarnation), tuple(streams)), tuple(said))
 
-    def _stored(self) -> list[Delta]:
-        """Return each stream as one delta, unverified."""
-        deltas = []
+    def _stored(self) -> Iterator[tuple[int, Delta, bool]]:
+        """Yield each stream's row number, the stream as one delta, and whether its head is what was written."""
         heads = self._database.execute(
-            "SELECT id, peer, incarnation, seq, floor, fingerprint FROM streams ORDER BY peer, incarnation"
+            "SELECT id, peer, incarnation, seq, floor, fingerprint, checksum FROM streams ORDER BY peer, incarnation"
         ).fetchall()
-        for stream, peer, incarnation, seq, floor, fingerprint in heads:
+        for stream, peer, incarnation, seq, floor, packed, checksum in heads:
             rows = self._database.execute(
                 "SELECT seq, key, kind, body FROM facts WHERE stream = ? ORDER BY seq", (stream,)
             )
-            head = StreamHead(seq, floor, int.from_bytes(fingerprint, "big"))
-            deltas.append(Delta(Origin(peer, incarnation), 0, head, tuple(Fact(*row) for row in rows)))
-        return deltas
+            fingerprint = int.from_bytes(packed, "big")
+            head = StreamHead(seq, floor, fingerprint)
+            delta = Delta(Origin(peer, incarnation), 0, head, tuple(Fact(*row) for row in rows))
+            yield stream, delta, checksum == _checksum(peer, incarnation, seq, floor, fingerprint)
+
+    def _delete(self, stream: int) -> None:
+        self._database.execute("DELETE FROM facts WHERE stream = ?", (stream,))
+        self._database.execute("DELETE FROM streams WHERE id = ?", (stream,))
 
 
 def trouble_text(path: Path, error: sqlite3.Error) -> str:
@@ -276,30 +278,37 @@ def _create(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _opened(path: Path, peer: PeerName) -> JournalFile:
-    """Open a file that is sound and ours, or still empty.
+def _opened(path: Path, peer: PeerName, born: int, notes: tuple[str, ...]) -> Opened:
+    """Open a file that is sound and ours, or begin it.
 
     Raises: _Damaged, sqlite3.Error when it is the disk's fault, JournalError when it comes from the future.
     """
+    _create(path)
     file = JournalFile(path)
     try:
-        _check(path, file._database, peer)
-    except sqlite3.Error as error:
+        _check(path, file._database)
+        return file.recover(peer, born, notes)
+    except (sqlite3.Error, UnicodeError) as error:
         file.close()
-        if _primary_code(error) in _TROUBLE:
+        if isinstance(error, sqlite3.Error) and _primary_code(error) in _TROUBLE:
             raise
-        raise _Damaged(str(error)) from None
+        # SQLite quotes what it cannot read, and that need not be text.
+        raise _Damaged("unreadable" if isinstance(error, UnicodeError) else str(error)) from None
     except BaseException:
         file.close()
         raise
-    return file
 
 
-def _check(path: Path, database: sqlite3.Connection, peer: PeerName) -> None:
+def _check(path: Path, database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_SIZE}")
     if database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
-        database.executescript(_SCHEMA)
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
         return
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise _Damaged("a database of another program")
@@ -309,22 +318,24 @@ def _check(path: Path, database: sqlite3.Connection, peer: PeerName) -> None:
             f"journal {path}: written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
             "run that version again, or move the file away"
         )
+    statements = database.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    if sorted(statements) != sorted((statement,) for statement in _SCHEMA):
+        raise _Damaged("its tables are not those of a journal")
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise _Damaged(str(verdict))
-    row = database.execute("SELECT peer FROM self").fetchone()
-    if row is not None and row[0] != peer:
-        raise _Damaged(f"it belongs to the peer {row[0]}, this one is {peer}")
-    # All that is going to be read must be readable; what it says is checked later.
-    database.execute("SELECT count(*), max(incarnation), max(fingerprint) FROM streams").fetchone()
-    for _ in database.execute("SELECT * FROM streams, facts ON streams.id = facts.stream"):
-        pass
+
+
+def _checksum(*values: str | int) -> bytes:
+    """Return 8 bytes that depend on all values."""
+    return blake2b("\0".join(str(value) for value in values).encode(), digest_size=8).digest()
 
 
 def _highest(database: sqlite3.Connection, peer: PeerName) -> int:
-    """Return the highest incarnation of `peer` among the streams, 0 for none."""
+    """Return the highest incarnation of `peer` among the streams, verified or not, 0 for none."""
     highest: int = database.execute(
-        "SELECT coalesce(max(incarnation), 0) FROM streams WHERE peer = ?", (peer,)
+        "SELECT coalesce(max(incarnation), 0) FROM streams WHERE peer = ? AND incarnation <= ?",
+        (peer, INCARNATION_MAX),
     ).fetchone()[0]
     return highest
 
@@ -338,12 +349,12 @@ def _incarnation_seen(path: Path, peer: PeerName) -> int:
             # Lets SQLite read what is left of a file that was cut off.
             database.execute("PRAGMA writable_schema = ON")
             row = database.execute(query, (peer,)).fetchone()
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeError):
             # That part is beyond reading, which is why we are here.
             continue
         finally:
             database.close()
-        if row is not None and isinstance(row[0], int):
+        if row is not None and isinstance(row[0], int) and row[0] <= INCARNATION_MAX:
             seen = max(seen, row[0])
     return seen
 

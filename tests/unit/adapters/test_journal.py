@@ -422,8 +422,9 @@ def test_a_wrong_stream_of_our_own_begins_a_new_life(path: Path) -> None:
     store = filled(path)
     overwrite(path, b"own-007-", b"own-008-")
     desk = Desk(path)
-    (note,) = desk.journal.recovered_notes
-    assert "new incarnation" in note
+    lost, consequence = desk.journal.recovered_notes
+    assert ME in lost
+    assert "new incarnation" in consequence
     assert desk.me == Origin(ME, BORN_S + 1), "more than the clock says, for that was used"
     assert desk.store.origins() == (OTHER, THIRD)
     assert desk.store.stream(OTHER) == store.stream(OTHER)
@@ -439,6 +440,35 @@ def test_the_newest_life_of_ours_is_the_present_one(path: Path) -> None:
     again = Desk(path)
     assert again.me == reborn
     assert len(again.recovered.streams) == 2
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "seq = seq + 1",
+        "floor = 1",
+        "peer = '7e:21:4a:70:2f:44'",
+        "incarnation = incarnation + 1",
+        "incarnation = incarnation - 1",
+        "incarnation = 4611686018427387904",
+        "fingerprint = zeroblob(16)",
+    ],
+)
+def test_a_wrong_head_of_our_own_begins_a_new_life_with_a_name_that_can_be_followed(path: Path, change: str) -> None:
+    filled(path)
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE streams SET {change} WHERE peer = '{ME}'")
+    database.close()
+    desk = Desk(path)
+    assert "new incarnation" in desk.journal.recovered_notes[-1]
+    assert BORN_S < desk.me.incarnation <= BORN_S + 2
+    assert desk.store.origins() == (OTHER, THIRD)
+    assert desk.commit(desk.say("a")) is None
+    desk.close()
+    again = Desk(path)
+    assert again.me == desk.me
+    assert again.store == desk.store
     again.close()
 
 
