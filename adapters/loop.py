@@ -29,7 +29,7 @@ from core.effects import (
     Send,
     SetTimer,
 )
-from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, TimerFired
+from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, Started, TimerFired
 from core.reconcile.objects import KernelObject, Op, OpResult
 from core.types import Instant, RequestId, Ticket
 
@@ -76,6 +76,7 @@ class Loop:
         self._answer = answer
         self._note = note
         self._events: deque[Event] = deque()
+        self._is_started = False
         self._is_busy = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._kernel = ThreadPoolExecutor(1, "kernel")
@@ -83,9 +84,13 @@ class Loop:
         self._asyncio.set_exception_handler(self._unhandled)
 
     def report(self, event: Event) -> None:
-        """Say that something has happened. On the asyncio thread."""
-        self._events.append(event)
-        if self._is_busy or self._end.done():
+        """Say that something has happened, on the asyncio thread. What comes before `Started` waits for it."""
+        if isinstance(event, Started):
+            self._is_started = True
+            self._events.appendleft(event)
+        else:
+            self._events.append(event)
+        if self._is_busy or not self._is_started or self._end.done():
             return
         self._is_busy = True
         try:
