@@ -20,8 +20,8 @@ def facts() -> str:
     lines = [
         "# Facts",
         "",
-        "Every kind of fact that hosts write, with key, meaning and the fields of its body, a MessagePack map. The number in",
-        "a kind's name is its schema. Kinds and fields that a host does not know are kept and passed on untouched.",
+        "Every kind of fact that hosts write, with key, meaning and the fields of its body, a MessagePack map. The",
+        "number in a kind's name is its schema. Kinds and fields that a host does not know are kept and passed on untouched.",
     ]
     for kind, shape in KINDS.items():
         title, notes = described[shape.__name__]
@@ -37,7 +37,8 @@ def cli() -> str:
 
     return (
         "# Command line\n\n"
-        "Exit status: 0 if all went well, 1 if not (the reason is on standard error), 3 from `launch` if weave runs already.\n"
+        "Exit status: 0 if all went well, 1 if not (the reason is on standard error), 3 from `launch` if weave runs\n"
+        "already. "
         "`WEAVE_RUNTIME_DIR` (`/var/run/weave`) says which agent is meant, if several run on one machine.\n\n"
         f"```\n{USAGE}```\n\n## Options of `launch` and `agent`\n\n```\n{help_text()}```\n"
     )
