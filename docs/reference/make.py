@@ -21,7 +21,7 @@ def facts() -> str:
         "# Facts",
         "",
         "Every kind of fact that hosts write, with key, meaning and the fields of its body, a MessagePack map. The",
-        "number in a kind's name is its schema. Kinds and fields that a host does not know are kept and passed on untouched.",
+        "number in a kind's name is its schema. Kinds and fields that a host does not know are kept and passed on.",
     ]
     for kind, shape in KINDS.items():
         title, notes = described[shape.__name__]
