@@ -36,7 +36,7 @@ def running_pid(runtime: Path) -> int | None:
         pid, started = (runtime / PID).read_text().split()
     except (OSError, ValueError):
         return None
-    return int(pid) if _start_time(int(pid)) == started else None
+    return int(pid) if is_alive(int(pid)) and _start_time(int(pid)) == started else None
 
 
 def write_pid(runtime: Path) -> None:
