@@ -94,7 +94,7 @@ class Loop:
             return
         self._is_busy = True
         try:
-            while self._events and not self._end.done():
+            while self._events:
                 for effect in self._heart.apply(self._events.popleft(), now()):
                     self._carry_out(effect)
         except Exception as error:

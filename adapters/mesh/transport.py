@@ -231,9 +231,6 @@ async def _close(link: _Link) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             link.writer.write_eof()
-            if link.reading is not None:
-                # A stream has one reader at a time.
-                await asyncio.wait([link.reading])
             while await link.reader.read(READ_SIZE):
                 pass
     except OSError:

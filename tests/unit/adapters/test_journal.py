@@ -92,13 +92,14 @@ def test_the_file_holds_what_a_store_holds_after_the_same_deltas(path: Path, see
     writers, store = Store(), Store()
     for origin in origins:
         writers.write(origin, [Change("first", "k", b"")])
-    for _ in range(4 * DELETIONS_KEPT_MAX):
+    for _ in range(6 * DELETIONS_KEPT_MAX):
         deltas: list[Delta] = []
         dropped: list[Origin] = []
         for _ in range(entropy.randint(1, 3)):
             origin = entropy.choice(origins)
-            body = entropy.choice((None, b"", b"body", bytes(3_000)))
-            writers.write(origin, [Change(f"key-{entropy.randint(0, 90)}", "k", body)])
+            # So many deletions that floors rise.
+            body = entropy.choice((None, None, None, b"", b"body", bytes(3_000)))
+            writers.write(origin, [Change(f"key-{entropy.randint(0, 300)}", "k", body)])
             head = store.head(origin)
             known = 0 if head is None else head.seq
             deltas.append(writers.delta_for(origin, entropy.choice((known, known, known // 2, 0))))
@@ -109,13 +110,14 @@ def test_the_file_holds_what_a_store_holds_after_the_same_deltas(path: Path, see
         desk.submit(*deltas, dropped=dropped, sync=entropy.random() < 0.3)
     desk.close()
     assert all(why is None for _, why in desk.reports)
+    assert max(writers.delta_for(origin, 0).head.floor for origin in origins) > 0
     assert Desk(path).store == store
 
 
 def test_what_is_not_new_changes_nothing(path: Path) -> None:
     desk = Desk(path)
     first, second = desk.say("a"), desk.say("b")
-    for delta in (first, second, first, second):
+    for delta in (first, second, second, first):
         assert desk.commit(delta) is None
     desk.close()
     assert Desk(path).store == desk.store
@@ -160,6 +162,26 @@ def test_what_waits_for_the_disk_becomes_one_transaction(path: Path, monkeypatch
     assert sum(batches) == 50
     assert len(batches) <= 2
     assert len(desk.reports) == 50
+
+
+def test_what_needs_no_sync_waits_for_company(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    commit = JournalFile.commit
+
+    def counted(self: JournalFile, persists: list[Persist]) -> list[str | None]:
+        batches.append(len(persists))
+        return commit(self, persists)
+
+    monkeypatch.setattr(JournalFile, "commit", counted)
+    monkeypatch.setattr(module, "UNSYNCED_WAIT_S", 20.0)
+    desk = Desk(path)
+    for number in range(10):
+        for index in range(3):
+            desk.submit(desk.say(f"key-{index}-{number}"), sync=index == 2)
+        for _ in range(3):
+            desk.report()
+    desk.close()
+    assert batches == [3] * 10
 
 
 def test_only_commits_that_ask_for_it_wait_for_the_platters(path: Path) -> None:
@@ -270,6 +292,25 @@ def test_a_write_error_is_said_and_the_next_commit_is_tried(path: Path) -> None:
     assert desk.commit(large) is None
     desk.close()
     assert Desk(path).store == desk.store
+
+
+def test_whatever_goes_wrong_leaves_nothing_behind_and_nothing_in_the_way(path: Path) -> None:
+    desk = Desk(path)
+    desk.commit(desk.say("a"))
+    # An error after which SQLite itself keeps the transaction.
+    desk.journal._file._database.execute(
+        "CREATE TEMP TRIGGER t BEFORE INSERT ON main.facts WHEN new.key = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    good, bad = desk.say("x", b"1", OTHER), desk.say("bad", b"1", THIRD)
+    why = desk.commit(good, bad)
+    assert why is not None
+    assert "SQLITE_CONSTRAINT" in why
+    assert desk.commit(desk.say("b")) is None
+    desk.close()
+    again = Desk(path)
+    assert again.store.stream(again.me) == desk.store.stream(desk.me)
+    assert again.store.origins() == (again.me,)
+    again.close()
 
 
 FULL_DISK = """

@@ -129,6 +129,17 @@ def test_garbage_is_set_aside_and_a_new_journal_begun(path: Path, content: bytes
     second.close()
 
 
+@pytest.mark.parametrize("new", [b"checksum BLO\xff", b"checkSum BLOB", b"chequsum BLOB", b"checksum BLO("])
+def test_damaged_tables_are_set_aside(path: Path, new: bytes) -> None:
+    filled(path)
+    overwrite(path, b"checksum BLOB", new)
+    desk = Desk(path)
+    assert "was set aside" in desk.journal.recovered_notes[0]
+    assert desk.recovered.streams == ()
+    assert desk.me == Origin(ME, BORN_S) or desk.me == Origin(ME, BORN_S + 1)
+    desk.close()
+
+
 def test_an_empty_file_is_a_new_journal(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_bytes(b"")
