@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import shutil
@@ -114,6 +115,18 @@ def test_the_file_holds_what_a_store_holds_after_the_same_deltas(path: Path, see
     assert Desk(path).store == store
 
 
+def test_deletions_are_forgotten_when_the_floor_passes_them(path: Path) -> None:
+    desk = Desk(path)
+    for index in range(2 * DELETIONS_KEPT_MAX):
+        desk.submit(desk.say(f"key-{index}"), desk.say(f"key-{index}", None), desk.say("other"))
+    desk.close()
+    assert desk.store.delta_for(desk.me, 0).head.floor > 0
+    again = Desk(path)
+    assert again.journal.recovered_notes == ()
+    assert again.store == desk.store
+    again.close()
+
+
 def test_what_is_not_new_changes_nothing(path: Path) -> None:
     desk = Desk(path)
     first, second = desk.say("a"), desk.say("b")
@@ -178,6 +191,9 @@ def test_what_needs_no_sync_waits_for_company(path: Path, monkeypatch: pytest.Mo
     for number in range(10):
         for index in range(3):
             desk.submit(desk.say(f"key-{index}-{number}"), sync=index == 2)
+            for _ in range(50):
+                # Give the writer every chance to be too early.
+                os.sched_yield()
         for _ in range(3):
             desk.report()
     desk.close()
