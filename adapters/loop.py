@@ -31,6 +31,7 @@ from core.effects import (
 )
 from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, Started, TimerFired
 from core.reconcile.objects import KernelObject, Op, OpResult
+from core.reconcile.plan import held_back
 from core.types import Instant, RequestId, Ticket
 
 
@@ -135,13 +136,19 @@ class Loop:
             case SetTimer(name, due_ms):
                 self._set_timer(name, due_ms)
             case Execute(ops):
-                self._on_kernel(lambda: OpsDone(tuple((op, self._driver.execute(op)) for op in ops)))
+                self._on_kernel(lambda: self._execute(ops))
             case DumpKernel():
                 self._on_kernel(lambda: KernelDumped(self._driver.observe()))
             case Answer(request, reply):
                 self._answer(request, reply)
             case Note(level, text):
                 self._note(level, text)
+
+    def _execute(self, ops: tuple[Op, ...]) -> OpsDone:
+        results: list[tuple[Op, OpResult]] = []
+        for op in ops:
+            results.append((op, held_back(op, results) or self._driver.execute(op)))
+        return OpsDone(tuple(results))
 
     def _committed(self, ticket: Ticket, why: str | None) -> None:
         self.report(Persisted(ticket) if why is None else PersistFailed(ticket, why))

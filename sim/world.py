@@ -34,6 +34,7 @@ from core.events import (
 from core.kinds import AttachmentRecord
 from core.messages import Message
 from core.reconcile.objects import Again, Endpoint, EndpointAddress, Op, OpResult, Refused, Verb
+from core.reconcile.plan import held_back
 from core.types import HostPort, Instant, LinkId, RequestId
 from crdt.store import Store
 from sim.clocks import Clock
@@ -410,9 +411,11 @@ class World:
                 self.later(host, NOTIFY_US, KernelChanged())
                 self.apply(host, OpsDone(done))
                 return
-            result = host.kernel.execute(ops[0])
-            if self.watcher is not None:
-                self.watcher.operated(host, ops[0], result)
+            result: OpResult | None = held_back(ops[0], done)
+            if result is None:
+                result = host.kernel.execute(ops[0])
+                if self.watcher is not None:
+                    self.watcher.operated(host, ops[0], result)
             self._operate(host, ops[1:], (*done, (ops[0], result)))
 
         self.schedule(host.entropy.randint(*OP_US), step)

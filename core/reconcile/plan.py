@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from core.reconcile.objects import (
+    Again,
     Bridge,
     Endpoint,
     EndpointAddress,
@@ -22,6 +23,8 @@ from core.reconcile.objects import (
     Identity,
     KernelObject,
     Op,
+    OpResult,
+    Refused,
     Tree,
     Verb,
     VxlanPort,
@@ -29,6 +32,7 @@ from core.reconcile.objects import (
 
 Key = tuple[str, ...]
 Objects = dict[Key, KernelObject]
+HELD_BACK_MS = 100
 AttachmentId = tuple[str, str]
 """Container and inner interface name."""
 
@@ -57,6 +61,21 @@ def creation_order(item: KernelObject) -> tuple[int, bool, Key]:
     """Return the sort key of creation; removal runs the other way."""
     # The kernel takes a link route only on an interface that is up.
     return (item.stage, isinstance(item, EndpointRoute), item.key)
+
+
+def held_back(op: Op, results: Iterable[tuple[Op, OpResult]]) -> Again | None:
+    """Say that an operation must not be tried, because an earlier one on the same attachment has just failed.
+
+    For whoever carries out a plan: it is what keeps a failure in the middle closed.
+    """
+    place = attachment_of(op.object)
+    if place is None:
+        return None
+    for earlier, result in results:
+        if isinstance(result, Again | Refused) and attachment_of(earlier.object) == place:
+            name = " ".join(earlier.object.key)
+            return Again(HELD_BACK_MS, f"waits for {earlier.verb.value} {name}, which failed: {result.why}")
+    return None
 
 
 def attachment_of(item: KernelObject) -> AttachmentId | None:

@@ -1,0 +1,173 @@
+"""Attach and detach: what is written, what the kernel is asked for, when the caller hears of it."""
+
+from __future__ import annotations
+
+import pytest
+from playbook import ME, Playbook, config, of
+
+from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Refusal
+from core.events import AttachAsked, ContainerGone, DetachAsked, KernelDumped, OpsDone, RequestCancelled
+from core.kinds import AttachmentRecord, attachment_key
+from core.reconcile.objects import Endpoint, EndpointUp, Refused
+from core.types import RequestId
+from sim.kernel import FakeKernel
+
+NETNS = "/run/netns/c1"
+
+
+class Bench:
+    """A Replica with a kernel."""
+
+    def __init__(self) -> None:
+        self.book = Playbook(config(datapath=True))
+        self.kernel = FakeKernel()
+        self.answers: list[Answer] = []
+        self.take(self.book.start())
+        self.settle()
+
+    def take(self, effects: list[Effect]) -> None:
+        self.answers += of(effects, Answer)
+        for effect in effects:
+            if isinstance(effect, DumpKernel):
+                self.take(self.book.happens(KernelDumped(self.kernel.observe())))
+            elif isinstance(effect, Execute):
+                results = tuple((op, self.kernel.execute(op)) for op in effect.ops)
+                self.take(self.book.happens(OpsDone(results)))
+
+    def settle(self) -> None:
+        self.book.passes(1_000)
+        self.take(self.book.fires("reconcile"))
+
+    def attach(self, *addresses: str, number: int = 1, container: str = "c1", netns: str = NETNS) -> None:
+        asked = AttachAsked(RequestId(number), container, "ethwe", netns, addresses, multicast_route=True)
+        self.take(self.book.happens(asked))
+        self.settle()
+
+    def detach(self, *addresses: str, number: int = 2) -> None:
+        self.take(self.book.happens(DetachAsked(RequestId(number), "c1", "ethwe", addresses)))
+        self.settle()
+
+    @property
+    def record(self) -> AttachmentRecord | None:
+        return self.book.replica.board.get(ME, attachment_key("c1", "ethwe"), AttachmentRecord)
+
+    def held(self) -> list[str]:
+        return [str(cidr) for cidr in self.book.replica.allocator.held("c1")]
+
+
+def replies(bench: Bench) -> list[str]:
+    return [reply.text if isinstance(reply := answer.reply, Ok) else f"no: {reply.why}" for answer in bench.answers]
+
+
+def test_an_interface_comes_up_with_an_address_and_then_the_caller_hears() -> None:
+    bench = Bench()
+    bench.attach()
+    assert replies(bench) == ["10.32.0.1/24"]
+    assert any(isinstance(item, EndpointUp) for item in bench.kernel.observe())
+    assert bench.held() == ["10.32.0.1/24"]
+
+
+def test_the_caller_hears_nothing_before_the_kernel_is_done() -> None:
+    bench = Bench()
+    asked = AttachAsked(RequestId(1), "c1", "ethwe", NETNS, (), multicast_route=True)
+    bench.take(bench.book.happens(asked))
+    assert replies(bench) == []
+    bench.settle()
+    assert replies(bench) == ["10.32.0.1/24"]
+
+
+def test_attaching_again_says_the_same_and_adds_what_is_new() -> None:
+    bench = Bench()
+    bench.attach()
+    bench.attach(number=2)
+    bench.attach("192.168.7.7/24", number=3)
+    assert replies(bench) == ["10.32.0.1/24", "10.32.0.1/24", "192.168.7.7/24"]
+    assert bench.record is not None
+    assert bench.record.addresses == ("10.32.0.1/24", "192.168.7.7/24")
+
+
+def test_detaching_takes_addresses_and_with_the_last_the_interface() -> None:
+    bench = Bench()
+    bench.attach("net:default", "192.168.7.7/24")
+    bench.detach()
+    assert replies(bench)[1:] == ["10.32.0.1/24"]
+    assert bench.held() == []
+    bench.detach("ip:192.168.7.7/24", number=3)
+    assert replies(bench)[2:] == ["192.168.7.7/24"]
+    assert bench.record is None
+    assert not any(isinstance(item, Endpoint) for item in bench.kernel.observe())
+
+
+def test_an_address_is_given_back_only_when_the_kernel_has_let_go_of_it() -> None:
+    bench = Bench()
+    bench.attach()
+    bench.take(bench.book.happens(DetachAsked(RequestId(2), "c1", "ethwe", ())))
+    assert bench.held() == ["10.32.0.1/24"]
+    bench.settle()
+    assert bench.held() == []
+
+
+def test_what_the_kernel_refuses_is_undone_and_told_with_what_to_do() -> None:
+    bench = Bench()
+    refusal = Refused("endpoint: no such file or directory", "start the container first")
+    bench.kernel.fail = lambda op: refusal if isinstance(op.object, Endpoint) else None
+    bench.attach()
+    bench.settle()
+    assert replies(bench) == ["no: endpoint: no such file or directory; start the container first"]
+    assert bench.record is None
+    assert bench.held() == []
+
+
+def test_who_goes_away_while_waiting_leaves_nothing_behind() -> None:
+    bench = Bench()
+    bench.attach("net:10.32.0.0/30", number=7, container="c0")
+    for number in range(8, 10):
+        bench.attach("net:10.32.0.0/30", number=number, container=f"c{number}")
+    waiting = AttachAsked(RequestId(1), "c1", "ethwe", NETNS, ("net:10.32.0.0/30",), multicast_route=True)
+    bench.take(bench.book.happens(waiting))
+    bench.take(bench.book.happens(RequestCancelled(RequestId(1))))
+    bench.settle()
+    assert bench.record is None
+    assert bench.held() == []
+
+
+def test_an_ended_container_is_forgotten_and_keeps_its_address_for_a_moment() -> None:
+    bench = Bench()
+    bench.attach()
+    bench.take(bench.book.happens(ContainerGone("c1")))
+    bench.settle()
+    assert bench.record is None
+    assert bench.held() == ["10.32.0.1/24"]
+    bench.book.passes(30_000)
+    bench.take(bench.book.fires("ipam/gone/c1"))
+    assert bench.held() == []
+
+
+@pytest.mark.parametrize(
+    ("container", "netns", "addresses", "words"),
+    [
+        ("", NETNS, (), "a container's name"),
+        ("a/b", NETNS, (), "a container's name"),
+        ("c" * 200, NETNS, (), "a container's name"),
+        ("c1", "relative", (), "absolute path"),
+        ("c1", NETNS, ("nonsense",), "nonsense"),
+        ("c1", NETNS, ("net:10.32.0.1/24",), "bits after network prefix"),
+        ("c1", NETNS, ("net:172.16.0.0/24",), "out of bounds"),
+        ("c1", NETNS, tuple(f"10.32.0.{n}/24" for n in range(65)), "more than the 64"),
+    ],
+)
+def test_nonsense_is_refused_and_changes_nothing(
+    container: str, netns: str, addresses: tuple[str, ...], words: str
+) -> None:
+    bench = Bench()
+    bench.attach(*addresses, container=container, netns=netns)
+    assert len(bench.answers) == 1
+    assert isinstance(bench.answers[0].reply, Refusal)
+    assert words in bench.answers[0].reply.why
+    assert bench.record is None
+
+
+def test_what_is_not_attached_cannot_be_detached() -> None:
+    bench = Bench()
+    bench.detach()
+    assert replies(bench)[0].startswith("no: c1 has no interface ethwe")
