@@ -158,7 +158,8 @@ class Loop:
         if old is not None:
             old.cancel()
         if due_ms is not None:
-            delay_s = max(0, due_ms - now().mono_ms) / 1000
+            # Less than nothing is right, too: what was due first then fires first.
+            delay_s = (due_ms - now().mono_ms) / 1000
             self._timers[name] = self._asyncio.call_later(delay_s, self._fire, name)
 
     def _fire(self, name: str) -> None:
