@@ -77,7 +77,7 @@ def runtime_directory(env: Mapping[str, str]) -> Path:
 
 def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
     """Read options and environment. Raises: SettingsError."""
-    asked = _parser().parse_args(list(argv))
+    asked = _parser().parse_intermixed_args(list(argv))
     peers = tuple(asked.peers)
     if asked.resume and peers:
         raise SettingsError("You must not specify an initial peer list in conjunction with --resume")

@@ -163,7 +163,7 @@ class OpsDone:
     """The operations of one `Execute` have been carried out, in order."""
 
     results: tuple[tuple[Op, OpResult], ...]
-    """Each with what came of it. After a failed operation the others are tried, but for its attachment (`held_back`)."""
+    """Each with what came of it. After a failed one the others are tried, but for its attachment (`held_back`)."""
 
 
 # Commands: what people and scripts ask of the agent.

@@ -18,7 +18,7 @@ from typing import Any
 TEMPLATE_SIZE_MAX = 64 * 1024
 OUTPUT_SIZE_MAX = 16 * 1024 * 1024
 DEPTH_MAX = 64
-STEPS_MAX = 1_000_000
+STEPS_MAX = 200_000
 """Nodes evaluated: nested ranges over a large report could go on for hours."""
 
 _ACTION = re.compile(r"\{\{(- )?(.*?)( -)?\}\}", re.DOTALL)

@@ -1,0 +1,87 @@
+"""Status, report and metrics of one snapshot, as scripts and dashboards read them."""
+
+from __future__ import annotations
+
+import json
+
+from playbook import HIGH, ME, Playbook
+
+from adapters.control import text
+from adapters.control.metrics import Metrics
+from adapters.control.report import report
+from core.events import Allocate, Commanded, Connect, DialFailed
+from core.status import Status
+from core.types import Instant, RequestId
+
+STATUS = """\
+        Version: 0.1.0 (version check update disabled)
+
+        Service: router
+       Protocol: weavenet 1..1
+           Name: 02:00:00:00:00:05(me)
+     Encryption: disabled
+  PeerDiscovery: enabled
+        Targets: 1
+    Connections: 2 (1 established, 1 failed)
+          Peers: 1 (with 1 pending connections)
+ TrustedSubnets: none
+
+        Service: ipam
+         Status: ready
+          Range: 10.32.0.0/24
+  DefaultSubnet: 10.32.0.0/24
+"""
+
+
+def snapshot() -> Status:
+    book = Playbook()
+    book.start()
+    book.session(1, HIGH)
+    book.happens(Commanded(RequestId(1), Connect(("10.0.0.7",), replace=False)))
+    book.happens(DialFailed("10.0.0.7", "dial tcp 10.0.0.7: no route to host"))
+    book.happens(Commanded(RequestId(2), Allocate("c1", "")))
+    return book.replica.describe(Instant(book.now_ms, 1_700_000_000_000))
+
+
+def test_status_is_the_template_that_scripts_parse() -> None:
+    assert text.status_text(snapshot()) == STATUS
+
+
+def test_one_line_per_connection() -> None:
+    first, second = text.connections_text(snapshot()).splitlines()
+    expected = f"<- 10.0.0.9:6783         established unencrypted fastdp {HIGH}(n9) encrypted=false mtu=1376"
+    assert first == expected
+    assert second.startswith(
+        "-> 10.0.0.7              failed      dial tcp 10.0.0.7: no route to host, retry: 2023-11-14 "
+    )
+
+
+def test_peers_targets_and_shares() -> None:
+    status = snapshot()
+    link = f"   <- 10.0.0.9:6783         {HIGH + '()':<37} pending"
+    assert text.peers_text(status) == f"{ME}(me)\n{link}\n"
+    assert text.targets_text(status) == "10.0.0.7\n"
+    assert text.ipam_text(status) == f"{ME + '(me)':<37}      256 IPs (100.0% of total) (1 active)\n"
+
+
+def test_the_report_has_the_fields_that_templates_name() -> None:
+    found = json.loads(json.dumps(report(snapshot())))
+    assert found["Router"]["Name"] == ME
+    assert found["Router"]["Targets"] == ["10.0.0.7"]
+    assert found["Router"]["Connections"][0]["State"] == "established"
+    assert found["Router"]["Peers"][0]["Connections"][0]["Name"] == HIGH
+    assert found["IPAM"]["RangeNumIPs"] == 256
+    assert found["IPAM"]["ActiveIPs"] == 1
+    assert found["IPAM"]["Entries"][0]["Token"] == "10.32.0.0"
+    assert "DNS" not in found, "what is off is left out"
+
+
+def test_metrics_go_by_their_old_names() -> None:
+    status = snapshot()
+    lines = Metrics(lambda: status).text().decode().splitlines()
+    assert 'weave_connections{encryption="",state="established",type="fastdp"} 1.0' in lines
+    assert 'weave_connections{encryption="yes",state="established",type="fastdp"} 0.0' in lines
+    assert 'weave_ips{state="local-used"} 1.0' in lines
+    assert "weave_max_ips 256.0" in lines
+    assert "weave_connection_terminations_total 0.0" in lines
+    assert "weave_ipam_unreachable_count 0.0" in lines

@@ -1,0 +1,100 @@
+"""Options as Weave Net's users type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.settings import SettingsError, derived_peer_name, parse, peer_name, seed_mode
+from core.config import SeedMode
+from core.types import subnet_of
+
+NAME = ("--name", "7e:21:4a:70:2f:45")
+
+
+def test_nothing_said_means_weave_net_s_defaults(tmp_path: Path) -> None:
+    settings = parse(NAME, {"WEAVE_DATA_DIR": str(tmp_path)})
+    config = settings.config
+    assert (config.port, config.mtu, config.bridge, config.connection_limit) == (6783, 1376, "weave", 200)
+    assert config.universe == subnet_of("10.32.0.0/12")
+    assert config.default_subnet is None
+    assert config.seed == SeedMode("consensus")
+    assert config.discovery
+    assert (settings.http, settings.metrics) == ("127.0.0.1:6784", "127.0.0.1:6782")
+    assert settings.range_is_default
+    assert settings.data == tmp_path
+
+
+def test_options_come_before_the_environment() -> None:
+    env = {"WEAVE_PORT": "7000", "WEAVE_MTU": "1400", "WEAVE_HTTP_ADDR": "127.0.0.1:9"}
+    assert parse(NAME, env).config.port == 7000
+    settings = parse((*NAME, "--port", "8000", "--mtu", "1450", "--http-addr", ""), env)
+    assert (settings.config.port, settings.config.mtu, settings.http) == (8000, 1450, "")
+
+
+def test_peers_and_options_may_be_mixed() -> None:
+    config = parse((*NAME, "one", "--no-discovery", "two:7000", "--nickname", "n"), {}).config
+    assert config.targets == ("one", "two:7000")
+    assert not config.discovery
+    assert config.nickname == "n"
+
+
+def test_an_empty_range_switches_allocation_off() -> None:
+    assert parse((*NAME, "--ipalloc-range", ""), {}).config.universe is None
+
+
+def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off() -> None:
+    parse((*NAME, "--no-dns", "--without-dns", "--plugin=false", "--proxy=false", "--no-restart"), {})
+    with pytest.raises(SettingsError, match="--proxy"):
+        parse((*NAME, "--proxy=true"), {})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--resume", "peer"), "initial peer list in conjunction with --resume"),
+        (("--ipalloc-range", "10.32.0.1/12"), "bits after network prefix"),
+        (("--ipalloc-range", "nonsense"), "--ipalloc-range"),
+        (("--ipalloc-range", "10.0.0.0/31"), "no room"),
+        (("--ipalloc-range", "fd00::/64"), "only IPv4"),
+        (("--ipalloc-range", "", "--ipalloc-default-subnet", "10.0.0.0/24"), "specified without --ipalloc-range"),
+        (("--ipalloc-range", "", "--ipalloc-init", "observer"), "specified without --ipalloc-range"),
+        (("--ipalloc-default-subnet", "192.168.0.0/24"), "does not overlap with allocation range"),
+        (("--ipalloc-init", "nonsense"), "unknown mode: nonsense"),
+        (("--ipalloc-init", "seed="), "seed mode requires peer name list"),
+        (("--ipalloc-init", "consensus=x"), "bad consensus parameter: x"),
+        (("--ipalloc-init", "observer=1"), "observer mode takes no parameter"),
+        (("--port", "0"), "--port"),
+        (("--port", "65535"), "--port"),
+        (("--mtu", "100"), "--mtu"),
+        (("--conn-limit", "-1"), "--conn-limit"),
+        (("--nonsense",), "--nonsense"),
+        (("--password", "x"), "--password"),
+    ],
+)
+def test_what_makes_no_sense_is_named(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse((*NAME, *words), {})
+    assert message in str(error.value)
+
+
+def test_peer_names_are_mac_addresses_and_may_be_short() -> None:
+    assert peer_name("7E:21:4a:70:2f:5") == "7e:21:4a:70:2f:05"
+    assert peer_name("::1") == "00:00:00:00:00:01"
+    assert peer_name("2::1:2") == "02:00:00:00:01:02"
+    for text in ("", "1", "1:2:3:4:5:6:7", "g::1", "::123"):
+        with pytest.raises(SettingsError):
+            peer_name(text)
+
+
+def test_a_list_of_seeds_names_peers() -> None:
+    assert seed_mode("seed=::1,::2") == SeedMode("seed", (peer_name("::1"), peer_name("::2")))
+    assert seed_mode("consensus=3") == SeedMode("consensus", (), 3)
+
+
+def test_a_derived_name_stays_the_same_and_belongs_to_nobody_else(tmp_path: Path) -> None:
+    name = derived_peer_name(tmp_path)
+    assert name == derived_peer_name(tmp_path)
+    first = int(name[:2], 16)
+    assert first & 0b11 == 0b10, "locally administered, one receiver"
