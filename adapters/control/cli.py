@@ -121,6 +121,7 @@ def _agent(words: list[str]) -> int:
         return EXIT_RUNNING
     settings.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     daemon.write_pid(settings.runtime)
+    daemon.write_options(settings.runtime, words)
     try:
         return agent.run(settings, ready_fd)
     finally:
@@ -150,7 +151,8 @@ def _reset(words: list[str]) -> int:
     if os.geteuid() != 0:
         raise Failure("weave must be run as 'root' when run locally")
     runtime = _runtime()
-    settings = _settings([])
+    # Port and bridge may be others than usual.
+    settings = _settings(daemon.last_options(runtime))
     pid = daemon.running_pid(runtime)
     has_journal = any(settings.data.glob("journal.db"))
     if pid is None and has_journal and not words:

@@ -22,6 +22,7 @@ STOP_TIMEOUT_S = 20.0
 POLL_S = 0.02
 LOG = "weave.log"
 PID = "weave.pid"
+OPTIONS = "weave.options"
 LOG_KEPT_SIZE = 10 * 1024 * 1024
 """Bytes; a longer log is put aside at the next launch, and replaces the one put aside before."""
 
@@ -42,6 +43,20 @@ def running_pid(runtime: Path) -> int | None:
 def write_pid(runtime: Path) -> None:
     """Say that this process is the agent."""
     (runtime / PID).write_text(f"{os.getpid()} {_start_time(os.getpid())}\n")
+
+
+def write_options(runtime: Path, words: Sequence[str]) -> None:
+    """Remember the options of this run, for `weave reset`."""
+    (runtime / OPTIONS).write_text("\0".join(words))
+
+
+def last_options(runtime: Path) -> list[str]:
+    """Return the options of the last run; none if there was none."""
+    try:
+        text = (runtime / OPTIONS).read_text()
+    except OSError:
+        return []
+    return text.split("\0") if text else []
 
 
 def remove_pid(runtime: Path) -> None:
