@@ -310,7 +310,9 @@ class Replica:
     def _flush(self) -> None:
         """Turn what was written and learnt into a commit, and let go what waits for none."""
         context = self._context
+        no_space = f"cannot save: {self._disk_trouble}; then ask again"
         if self._disk_trouble:
+            self.attachments.disk_failed(no_space)
             # What was learnt is in the store, and is saved from there.
             self._unsaved.update((delta.origin, None) for delta in context.learnt)
             self._undropped.update((origin, None) for origin in context.dropped)
@@ -327,8 +329,7 @@ class Replica:
         while self._disk_trouble and self._waiting:
             _, effect = self._waiting.popleft()
             if isinstance(effect, Answer):
-                text = f"cannot save: {self._disk_trouble}; free some space, then ask again"
-                context.emit(Answer(effect.request, Refusal(text)))
+                context.emit(Answer(effect.request, Refusal(no_space)))
 
     def _commit(self, foreign: tuple[Delta, ...], dropped: tuple[Origin, ...]) -> None:
         context = self._context

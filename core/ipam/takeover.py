@@ -104,7 +104,8 @@ class Takeover:
         if peer == self._context.me:
             return f"{name} is this host: run 'weave reset' to remove it, or 'weave rmpeer {name}' on another"
         if self._reachable(peer):
-            return f"{name} is alive and connected: stop it first, for two owners would give the same addresses"
+            why = "two owners would give the same addresses"
+            return f"{name} is connected, or was a minute ago: stop it first and wait, for {why}"
         return (peer,)
 
     def _nickname(self, peer: PeerName) -> str:

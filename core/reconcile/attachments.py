@@ -179,6 +179,13 @@ class Attachments:
                 self._context.write(gone(attachment_key(name, ifname), AttachmentRecord))
                 self._reconciler.dirty()
 
+    def disk_failed(self, why: str) -> None:
+        """Refuse and undo what waits for the disk."""
+        for place, coming in tuple(self._coming.items()):
+            if coming.record is not None and self._durable(place) != coming.record:
+                self._context.refuse(coming.event.request, why)
+                self._undo(place, coming)
+
     def settle(self) -> None:
         """Answer what has come about; to be called whenever disk or kernel may have moved."""
         for place, coming in tuple(self._coming.items()):

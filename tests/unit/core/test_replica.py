@@ -85,9 +85,9 @@ def test_a_full_disk_refuses_with_what_to_do_and_later_all_is_saved() -> None:
     book.start()
     book.is_disk_well = False
     (persist,) = of(book.happens(Commanded(RequestId(1), Allocate("c1", ""))), Persist)
-    (answer,) = of(book.happens(PersistFailed(persist.ticket, "no space left on device")), Answer)
+    (answer,) = of(book.happens(PersistFailed(persist.ticket, "no space left on device; free some")), Answer)
     assert isinstance(answer.reply, Refusal)
-    assert "no space left on device; free some space" in answer.reply.why
+    assert "no space left on device; free some; then ask again" in answer.reply.why
     assert not of(book.happens(Commanded(RequestId(2), Allocate("c2", ""))), Persist), "it is not hammered"
     book.passes(5_000)
     (again,) = of(book.fires("disk"), Persist)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playbook import ME, Playbook, config, of
 
-from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Refusal
-from core.events import AttachAsked, ContainerGone, DetachAsked, KernelDumped, OpsDone, RequestCancelled
+from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Persist, Refusal
+from core.events import AttachAsked, ContainerGone, DetachAsked, KernelDumped, OpsDone, PersistFailed, RequestCancelled
 from core.kinds import AttachmentRecord, attachment_key
 from core.reconcile.objects import Endpoint, EndpointUp, Refused
 from core.types import RequestId
@@ -116,6 +116,24 @@ def test_what_the_kernel_refuses_is_undone_and_told_with_what_to_do() -> None:
     assert replies(bench) == ["no: endpoint: no such file or directory; start the container first"]
     assert bench.record is None
     assert bench.held() == []
+
+
+def test_a_full_disk_is_told_at_once_and_leaves_nothing_behind() -> None:
+    bench = Bench()
+    bench.book.is_disk_well = False
+    asked = AttachAsked(RequestId(1), "c1", "ethwe", NETNS, (), multicast_route=True)
+    effects = bench.book.happens(asked)
+    (persist,) = of(effects, Persist)
+    bench.take(bench.book.happens(PersistFailed(persist.ticket, "no space left on device; free some")))
+    assert replies(bench) == ["no: cannot save: no space left on device; free some; then ask again"]
+    assert bench.record is None
+    assert bench.held() == []
+    bench.attach(number=2)
+    assert len(bench.answers) == 2, "nor does the next one wait"
+    bench.book.is_disk_well = True
+    bench.take(bench.book.fires("disk"))
+    bench.attach(number=3)
+    assert replies(bench)[2] == "10.32.0.1/24"
 
 
 def test_who_goes_away_while_waiting_leaves_nothing_behind() -> None:
