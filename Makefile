@@ -1,7 +1,7 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh Debian 12.
 VENV := .venv
 PY := $(VENV)/bin/python
-TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel
+TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel tests/docker
 
 .PHONY: demo test lint bench setup bpf clean
 
@@ -11,7 +11,11 @@ $(VENV)/.ready: pyproject.toml setup.sh
 	./setup.sh $(VENV)
 	touch $@
 
-test: setup lint
+$(VENV)/.ready-test: $(VENV)/.ready
+	./setup.sh $(VENV) test
+	touch $@
+
+test: $(VENV)/.ready-test lint
 	$(PY) -m pytest $(wildcard $(TIERS))
 
 lint: setup

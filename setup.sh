@@ -1,10 +1,12 @@
 #!/bin/sh
 # Prepare a virtual environment and the Debian packages that the targets need. Idempotent.
-# Usage: ./setup.sh VENV_DIRECTORY
+# Usage: ./setup.sh VENV_DIRECTORY [test]     `test` adds what only the tests need
 set -eu
 venv=$1
 missing=
-for pair in ip:iproute2 tc:iproute2 ping:iputils-ping clang:clang llvm-strip:llvm nft:nftables; do
+wanted=
+[ "${2:-}" = test ] && wanted="dockerd:docker.io docker:docker.io busybox:busybox-static"
+for pair in $wanted ip:iproute2 tc:iproute2 ping:iputils-ping clang:clang llvm-strip:llvm nft:nftables; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
