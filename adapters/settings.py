@@ -78,6 +78,9 @@ def runtime_directory(env: Mapping[str, str]) -> Path:
 def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
     """Read options and environment. Raises: SettingsError."""
     asked = _parser().parse_intermixed_args(list(argv))
+    if env.get("WEAVE_PASSWORD"):
+        # Whoever sets it counts on encryption.
+        raise SettingsError("WEAVE_PASSWORD is set, and there is no encryption yet: unset it to go on without")
     peers = tuple(asked.peers)
     if asked.resume and peers:
         raise SettingsError("You must not specify an initial peer list in conjunction with --resume")

@@ -151,6 +151,8 @@ def _reset(words: list[str]) -> int:
     if os.geteuid() != 0:
         raise Failure("weave must be run as 'root' when run locally")
     runtime = _runtime()
+    # Nothing is sent by a reset, so nothing has to be encrypted.
+    os.environ.pop("WEAVE_PASSWORD", None)
     # Port and bridge may be others than usual.
     settings = _settings(daemon.last_options(runtime))
     pid = daemon.running_pid(runtime)

@@ -79,6 +79,11 @@ def test_what_makes_no_sense_is_named(words: tuple[str, ...], message: str) -> N
     assert message in str(error.value)
 
 
+def test_who_counts_on_encryption_is_told_that_there_is_none() -> None:
+    with pytest.raises(SettingsError, match="no encryption yet"):
+        parse(NAME, {"WEAVE_PASSWORD": "secret"})
+
+
 def test_peer_names_are_mac_addresses_and_may_be_short() -> None:
     assert peer_name("7E:21:4a:70:2f:5") == "7e:21:4a:70:2f:05"
     assert peer_name("::1") == "00:00:00:00:00:01"
