@@ -48,6 +48,7 @@ class Docker:
     def __init__(self, lab: Lab, host: str, folder: Path) -> None:
         self._lab = lab
         self._host = host
+        self._folder = folder
         self.socket = f"unix://{folder}/docker.sock"
         words = ("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid")
         self._log = (folder / "log").open("w")
@@ -79,6 +80,8 @@ class Docker:
         self._daemon.terminate()
         self._daemon.wait(TIMEOUT_S)
         self._log.close()
+        # The daemon leaves its own namespace mounted, and the folder could not be removed.
+        subprocess.run(("umount", "--lazy", f"{self._folder}/exec/netns/default"), capture_output=True, check=False)
 
     def _import(self, folder: Path) -> None:
         binaries = folder / "image" / "bin"
