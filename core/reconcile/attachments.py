@@ -160,15 +160,16 @@ class Attachments:
     def cancelled(self, request: RequestId) -> None:
         """Undo what a request to attach has done whose caller went away; a detach goes on without its caller."""
         for place, coming in tuple(self._coming.items()):
-            if coming.event.request == request:
+            if coming.event.request == request and self._coming.get(place) is coming:
                 self._undo(place, coming)
         for going in self._going.values():
             going.requests = tuple(other for other in going.requests if other != request)
 
     def container_gone(self, container: str) -> None:
         """Forget the interfaces of a container that has ended; its addresses are the allocator's affair."""
-        for place in [place for place in self._coming if place[0] == container]:
-            coming = self._coming[place]
+        for place, coming in tuple(self._coming.items()):
+            if place[0] != container or self._coming.get(place) is not coming:
+                continue
             self._context.refuse(coming.event.request, f"{container} has ended")
             self._undo(place, coming)
         for place in [place for place in self._going if place[0] == container]:
@@ -182,14 +183,19 @@ class Attachments:
     def disk_failed(self, why: str) -> None:
         """Refuse and undo what waits for the disk."""
         for place, coming in tuple(self._coming.items()):
+            if self._coming.get(place) is not coming:
+                continue
             if coming.record is not None and self._durable(place) != coming.record:
                 self._context.refuse(coming.event.request, why)
                 self._undo(place, coming)
 
     def settle(self) -> None:
-        """Answer what has come about; to be called whenever disk or kernel may have moved."""
+        """Answer what has come about; to be called whenever disk or kernel may have moved.
+
+        Undoing one request may settle others, in here again: what is no longer there has been dealt with.
+        """
         for place, coming in tuple(self._coming.items()):
-            if coming.record is None:
+            if coming.record is None or self._coming.get(place) is not coming:
                 continue
             refusal = self._refusal(place)
             if refusal is not None:
@@ -199,7 +205,7 @@ class Attachments:
                 del self._coming[place]
                 self._context.answer(coming.event.request, " ".join(str(cidr) for cidr in coming.got))
         for place, going in tuple(self._going.items()):
-            if self._has_let_go(place, going):
+            if self._going.get(place) is going and self._has_let_go(place, going):
                 self._leave(place, going)
 
     # What others ask.

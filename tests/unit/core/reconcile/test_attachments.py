@@ -118,6 +118,19 @@ def test_what_the_kernel_refuses_is_undone_and_told_with_what_to_do() -> None:
     assert bench.held() == []
 
 
+def test_two_refused_at_once_are_undone_one_after_the_other() -> None:
+    bench = Bench()
+    bench.kernel.fail = lambda op: (
+        Refused("endpoint: no such file", "start it") if "endpoint" in op.object.key else None
+    )
+    for number, container in ((1, "c1"), (2, "c2")):
+        asked = AttachAsked(RequestId(number), container, "ethwe", f"/run/netns/{container}", (), True)
+        bench.take(bench.book.happens(asked))
+    bench.settle()
+    assert replies(bench) == ["no: endpoint: no such file; start it"] * 2
+    assert bench.held() == []
+
+
 def test_a_full_disk_is_told_at_once_and_leaves_nothing_behind() -> None:
     bench = Bench()
     bench.book.is_disk_well = False
