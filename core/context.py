@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from core.board import Board
 from core.config import Config
 from core.effects import Answer, Effect, Note, Ok, Refusal, SetTimer
+from core.marks import MARKS
 from core.types import Instant, PeerName, RequestId
 from crdt.fact import Change, Delta, Origin
 from crdt.store import Joined, JoinResult, Stale, Store
@@ -42,6 +43,8 @@ class Context:
     """Foreign deltas joined in this `apply`; flushed by the Replica."""
     dropped: list[Origin] = field(default_factory=list)
     """Streams forgotten in this `apply`; flushed by the Replica."""
+    marks: dict[str, int] = field(default_factory=dict)
+    """How often each place that tests must reach was passed, see `core.marks`."""
 
     @property
     def me(self) -> PeerName:
@@ -81,6 +84,11 @@ class Context:
         for origin in self.store.origins():
             if origin.peer == peer and origin.incarnation <= adopted and self.store.drop(origin):
                 self.dropped.append(origin)
+
+    def mark(self, name: str) -> None:
+        """Count that a place was passed which is rarely reached. Source: FoundationDB's CODE_PROBE."""
+        assert name in MARKS, f"{name} is not in the list of marks"
+        self.marks[name] = self.marks.get(name, 0) + 1
 
     def note(self, level: str, text: str) -> None:
         """Log a line."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from core.context import Context
 from core.effects import Answer, Ok
 from core.events import Allocate, Claim, Free, Lookup, RemovePeers
-from core.ipam import asking, seed, takeover
+from core.ipam import asking, leaving, seed
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
@@ -135,9 +135,10 @@ class Allocator:
             self._context.answer(request)
         elif steward is None:
             self._context.refuse(request, f"nothing can be handed over now: {self._reason()}; try again later")
-        elif steward.takeover.leave(request):
-            self._has_left = True
-            self._abandon("this host is being reset")
+        else:
+            steward.leaving.leave(request)
+            if steward.leaving.is_under_way:
+                self._abandon("this host is being reset")
 
     def remove_peers(self, request: RequestId, command: RemovePeers) -> None:
         """Take over the addresses of dead peers."""
@@ -153,7 +154,7 @@ class Allocator:
         self.cancel_wait(_request_key(request))
         self._primes.pop(request, None)
         if self._steward is not None:
-            self._steward.takeover.cancel(request)
+            self._steward.leaving.cancel(request)
 
     # What the attachment code uses.
 
@@ -255,8 +256,8 @@ class Allocator:
             self._grace_over(name.removeprefix(GONE))
         elif name == asking.TIMER and self._steward is not None:
             self._steward.asks.timer()
-        elif name == takeover.TIMER and self._steward is not None:
-            self._steward.takeover.timer()
+        elif name == leaving.TIMER and self._steward is not None:
+            self._steward.leaving.timer()
         self._work()
         return True
 
@@ -298,7 +299,7 @@ class Allocator:
     # Below here: how.
 
     def _wait(self, wait: Wait) -> None:
-        if self._has_left:
+        if self._has_left or (self._steward is not None and self._steward.leaving.is_under_way):
             wait.callback("this host is being reset")
         elif not is_ident(wait.ident):
             wait.callback("the name of the container must have 1 to 200 bytes")
@@ -346,8 +347,8 @@ class Allocator:
                 self._held.take(ident, cidr)
 
     def _settle(self, steward: Steward) -> bool:
-        steward.takeover.facts_changed()
-        return not self._has_left and steward.space.settle()
+        steward.leaving.facts_changed()
+        return not steward.leaving.is_under_way and steward.space.settle()
 
     def _grace_over(self, container: str) -> None:
         if container in self._gone:

@@ -117,13 +117,16 @@ class Space:
 
     def has_pending_gift(self, peer: PeerName, lo: int, hi: int) -> bool:
         """Say whether we gave the peer something in `[lo, hi)` that it has not yet asserted."""
+        return any(gift.owner == peer and gift.lo < hi and lo < gift.hi for gift in self.pending_gifts())
+
+    def pending_gifts(self) -> Iterator[RingClaim]:
+        """Yield what we gave to others and they have not yet asserted: so far only our own stream says so."""
         view = self._ring.view()
-        return any(
-            run.rank == rank_of(claim)
-            for claim in self._claims()
-            if claim.owner == peer and claim.lo < hi and lo < claim.hi
-            for run in view.between(Address(claim.lo), Address(claim.hi))
-        )
+        for claim in self._claims():
+            if claim.owner in (self._context.me, NOBODY):
+                continue
+            if any(run.rank == rank_of(claim) for run in view.between(Address(claim.lo), Address(claim.hi))):
+                yield claim
 
     def give(self, lo: Address, hi: Address, peer: PeerName) -> None:
         """Make a free range of ours somebody else's."""

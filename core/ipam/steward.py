@@ -7,6 +7,7 @@ from collections.abc import Callable
 from core.context import Context
 from core.ipam.asking import Asks
 from core.ipam.held import Held
+from core.ipam.leaving import Leaving
 from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
@@ -34,6 +35,7 @@ class Steward:
         self._held = held
         self.space = Space(context, seed.ring, context.config.universe, held, reachable)
         self.asks = Asks(context, seed.ring.view, reachable, send_to)
+        self.leaving = Leaving(context, self.space, reachable)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
         self._finder = Finder(context.config.universe, held, self.space, self.asks, self._label)
 

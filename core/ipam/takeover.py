@@ -1,4 +1,4 @@
-"""Taking over the addresses of dead peers, and handing over our own before a reset.
+"""Taking over the addresses of dead peers.
 
 A takeover is the operator's word that a peer is dead: its ranges get a new owner one generation up, which nothing that
 the peer itself says can beat. If it comes back it finds that out and stops giving; what its containers still use is
@@ -16,10 +16,6 @@ from core.ipam.space import Space
 from core.kinds import PeerRecord, peer_key
 from core.types import PeerName, RequestId
 
-TIMER = "ipam/leave"
-HEIR_MS = 5_000
-"""How long to wait for the heir; after that the claims are at least durable and on their way."""
-
 
 class Takeover:
     """What people do to ring membership."""
@@ -29,8 +25,6 @@ class Takeover:
         self._space = space
         self._ring = ring
         self._reachable = reachable
-        self._leaving: RequestId | None = None
-        self._heir: PeerName | None = None
 
     def remove(self, request: RequestId, names: tuple[str, ...]) -> None:
         """Take over everything of these peers, or refuse with nothing changed."""
@@ -47,47 +41,6 @@ class Takeover:
             self._context.write(retire(self._context, peer))
             lines.append(f"{count} IPs taken over from {name}")
         self._context.answer(request, "\n".join(lines))
-
-    def leave(self, request: RequestId) -> bool:
-        """Hand everything to the reachable peer with the smallest name; say whether there was one."""
-        if not self._space.ranges():
-            self._context.answer(request)
-            return True
-        me = self._context.me
-        heir = next((peer for peer in self._context.board.peers() if peer != me and self._reachable(peer)), None)
-        if heir is None:
-            text = "no peer can be reached that would inherit our addresses: connect one, or run 'weave rmpeer' there"
-            self._context.refuse(request, text)
-            return False
-        self._space.give_all(heir)
-        self._leaving, self._heir = request, heir
-        self._context.timer(TIMER, HEIR_MS)
-        return True
-
-    def cancel(self, request: RequestId) -> None:
-        """Answer nobody; what was handed over stays so."""
-        if request == self._leaving:
-            self._leaving = None
-            self._context.timer(TIMER, None)
-
-    def facts_changed(self) -> None:
-        """Answer who leaves, once the heir has asserted what it got."""
-        if self._leaving is None or self._heir is None:
-            return
-        lo, hi = self._ring.view().runs[0].lo, self._ring.view().runs[-1].hi
-        if not self._space.has_pending_gift(self._heir, lo, hi):
-            self._finish("")
-
-    def timer(self) -> None:
-        """Answer who leaves, for the heir has had its time."""
-        if self._leaving is not None:
-            self._finish(f"{self._heir} has not yet confirmed that it inherits our addresses")
-
-    def _finish(self, text: str) -> None:
-        if self._leaving is not None:
-            self._context.answer(self._leaving, text)
-            self._leaving = None
-            self._context.timer(TIMER, None)
 
     def _find(self, name: str) -> tuple[PeerName] | str:
         """Return the peer of that name or nickname, or why it cannot be removed."""

@@ -1,4 +1,4 @@
-"""Removing dead peers, and leaving."""
+"""Removing dead peers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ def remove(host: Host, *names: str) -> str | None:
     host.do(lambda: host.allocator.remove_peers(request, RemovePeers(names)))
     host.commit()
     return host.reply(request)
-
-
-def leave(host: Host) -> int:
-    request = host.cluster.new_request()
-    host.do(lambda: host.allocator.leave(request))
-    return request
 
 
 def shares(host: Host) -> list[tuple[str, int]]:
@@ -136,34 +130,3 @@ def test_an_address_given_by_both_takers_is_shown() -> None:
     status = one.allocator.describe()
     assert status is not None
     assert status.conflicts[-1] == "10.32.0.50 is used by c on h1 and c on h2: restart all but one of them"
-
-
-def test_who_leaves_hands_everything_to_the_smallest_name_and_waits_for_it() -> None:
-    cluster, one, two, last = three()
-    last.allocate("c")
-    request = leave(last)
-    last.commit()
-    assert last.reply(request) is None
-    cluster.settle(1000)
-    assert last.reply(request) == ""
-    assert shares(one) == [("h1", 48), ("h2", 16)]
-    assert last.reply(last.allocate("late")) == "! this host is being reset"
-    assert two.is_up
-
-
-def test_the_heir_is_not_waited_for_for_ever() -> None:
-    cluster, one, _, last = three()
-    request = leave(last)
-    cluster.now_ms += 5_000
-    last.fire("ipam/leave")
-    last.commit()
-    assert last.reply(request) == f"{one.name} has not yet confirmed that it inherits our addresses"
-
-
-def test_who_is_alone_has_no_heir() -> None:
-    cluster, _, _, last = three()
-    cluster.partition(last)
-    reply = last.reply(leave(last))
-    assert reply is not None
-    assert reply.startswith("! no peer can be reached")
-    assert last.owns() != []
