@@ -193,6 +193,8 @@ class RemovePeers:
 
     peers: tuple[str, ...]
     """Names or nicknames."""
+    force: bool = False
+    """Do not wait for ever for peers that must answer and do not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,11 @@ class Replica:
         """Parsed facts, our own at once."""
         return self._context.board
 
+    @property
+    def marks(self) -> dict[str, int]:
+        """How often each marked place was passed; do not change it."""
+        return self._context.marks
+
     def apply(self, event: Event, at: Instant) -> list[Effect]:
         """Decide what follows from an event."""
         context = self._context

@@ -1,7 +1,8 @@
 """What must hold: always (I1 to I4), and once faults have stopped (I8). Numbers as in the design's list of invariants.
 
 I1  a number of an origin names one fact for ever, and nothing is said before it is durable
-I2  no address is given to two containers, and none is on two interfaces
+I2  no address is given to two containers, and none is on two interfaces; where nobody could have known, because a
+    host was called dead and lives, the double use is shown on every host
 I3  the ranges of any joined store cover the universe; each host gives only from its own
 I4  stores with equal digests hold equal facts, show equal views and want equal kernels
 I8  stores become equal, kernels as desired, requests answered, and nothing promised is lost
@@ -11,25 +12,32 @@ from __future__ import annotations
 
 from core.board import Board
 from core.config import Recovered
-from core.effects import Answer
-from core.ipam.ring import RingView
+from core.effects import Answer, Persist
+from core.ipam.retired import PREFIX as RETIRED
+from core.ipam.ring import Ring, RingView
+from core.kinds import RetiredRecord
 from core.messages import Deltas, Have, Message
 from core.reconcile.objects import Endpoint, EndpointAddress, Op, OpResult, Verb
 from core.replica import Replica
-from core.types import Address, address_of, cidr_of
+from core.types import Address, address_of
 from crdt.fact import Fact, Origin
-from crdt.store import Store
-from sim.workload import Violation, Workload
-from sim.world import Host, World
+from crdt.store import Joined, Store
+from sim.books import Violation
+from sim.stage import Stage
+from sim.world import Host
 
 
 class Checks:
     """Looks on, and raises `Violation`."""
 
-    def __init__(self, world: World, workload: Workload) -> None:
-        self._world = world
-        self._workload = workload
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._world = stage.world
+        self._books = stage.books
         self._said: dict[tuple[Origin, int], Fact] = {}
+        # An observer who knows all: every fact from the moment at which its writer had it on disk.
+        self._store, self._board = Store(), Board(Origin("", 0))
+        self._ring: Ring | None = None
 
     # While things happen.
 
@@ -43,22 +51,29 @@ class Checks:
                 self._check_durable(host, delta.origin, delta.head.seq)
                 for fact in delta.facts:
                     before = self._said.setdefault((delta.origin, fact.seq), fact)
-                    if before != fact:
+                    if before is not fact and before != fact:
                         raise Violation(f"I1: {delta.origin} number {fact.seq} is both {before} and {fact}")
+
+    def persisted(self, host: Host, effect: Persist) -> None:
+        """Let the observer know what is durable now, and who was called dead."""
+        for delta in effect.deltas:
+            if delta.origin.peer != host.config.peer:
+                continue
+            result = self._store.join(delta)
+            if isinstance(result, Joined):
+                self._board.absorb(delta.origin, result.changed, result.removed)
+                if any(fact.key.startswith(RETIRED) for fact in delta.facts):
+                    self._note_blind()
 
     def answered(self, host: Host, answer: Answer) -> None:
         """Check I2 on what was promised, and I3 on who promised it."""
-        workload = self._workload
-        pending = workload.pending[host.index].get(answer.request)
-        before = workload.answers
-        workload.answered(host, answer)
-        if pending is None or workload.answers == before or pending.kind not in ("allocate", "attach"):
+        if self._has_not_heard(host):
+            self._books.blind[host.index] = None
+        addresses = self._stage.answered(host, answer)
+        if not addresses or host.index in self._books.blind:
             return
-        user = workload.users[host.index].get(pending.user)
-        if user is None:
-            return
-        view = ring_of(self._world)
-        for text in user.addresses:
+        view = self.ring()
+        for text in addresses:
             owner = None if view is None else view.owner_at(address_of(text))
             if owner != host.config.peer:
                 raise Violation(f"I3: {host.name} gave {text}, which belongs to {owner}")
@@ -69,16 +84,17 @@ class Checks:
         if not isinstance(item, EndpointAddress) or op.verb is Verb.REMOVE:
             return
         for other in self._world.hosts:
-            for found in other.kernel.observe():
-                if not isinstance(found, EndpointAddress) or _ip(found) != _ip(item):
+            for found in other.kernel.using(_ip(item)):
+                if (other.index, found.container) == (host.index, item.container):
                     continue
-                if (other.index, found.container) != (host.index, item.container):
-                    places = f"{item.container} at {host.name} and {found.container} at {other.name}"
-                    raise Violation(f"I2: {item.cidr} is on {places}")
+                if host.index in self._books.blind or other.index in self._books.blind:
+                    continue
+                places = f"{item.container} at {host.name} and {found.container} at {other.name}"
+                raise Violation(f"I2: {item.cidr} is on {places}")
 
     def crashed(self, host: Host) -> None:
         """Keep the books."""
-        self._workload.crashed(host)
+        self._stage.crashed(host)
 
     def started(self, host: Host, recovered: Recovered) -> None:
         """Nothing to check."""
@@ -90,46 +106,64 @@ class Checks:
 
     def snapshot(self) -> None:
         """Check I3 and I4 on everything there is."""
-        hearts = [(host, host.heart) for host in self._world.hosts if isinstance(host.heart, Replica)]
-        view = ring_of(self._world)
+        view = self.ring()
         if view is not None:
-            _check_cover(view, self._world)
+            self._check_cover(view)
         by_root: dict[int, tuple[Host, Replica]] = {}
-        for host, heart in hearts:
+        for host in self._world.hosts:
+            heart = host.heart
+            if not isinstance(heart, Replica):
+                continue
             first_host, first = by_root.setdefault(heart.store.digest.root, (host, heart))
-            if heart.store != first.store:
+            if heart is not first and heart.store != first.store:
                 raise Violation(f"I4: {host.name} and {first_host.name} have equal digests and different facts")
+
+    def ring(self) -> RingView | None:
+        """Return who owns what, as the observer knows it; None while there is no ring. Raises: Violation."""
+        rings = [host.heart.allocator.ring for host in self._world.hosts if isinstance(host.heart, Replica)]
+        known = {ring.ring_id: ring for ring in rings if ring is not None}
+        if len(known) > 1:
+            raise Violation(f"I3: there are several rings: {sorted(known)}")
+        for ring in known.values():
+            if self._ring is None or self._ring.ring_id != ring.ring_id:
+                self._ring = ring.on(self._board)
+        return None if self._ring is None else self._ring.view()
 
     # At the end.
 
     def unfinished(self) -> list[str]:
-        """Say what keeps the cluster from having converged; empty when I8 holds."""
-        hosts = self._world.hosts
-        hearts = [host.heart for host in hosts if isinstance(host.heart, Replica)]
-        problems = []
-        roots = {heart.store.digest.root: None for heart in hearts}
-        if len(hearts) != len(hosts) or len(roots) > 1:
-            digests = ", ".join(f"{host.name}: {_store_text(host)}" for host in hosts)
-            problems.append(f"stores differ: {digests}")
-        for host, heart in zip(hosts, hearts, strict=False):
+        """Say what keeps the cluster from having converged: host, key, reason; empty when I8 holds."""
+        members = [self._world.hosts[index] for index in self._stage.scenario.members()]
+        hearts = [(host, host.heart) for host in members if isinstance(host.heart, Replica)]
+        problems = [f"{host.name} is down" for host in members if host.heart is None]
+        if len({heart.store.digest.root: None for _, heart in hearts}) > 1:
+            problems.append(_difference(hearts))
+        for host, heart in hearts:
             want = {item.key: item for item in heart.desired()}
             have = {item.key: item for item in host.kernel.observe()}
             if want != have:
-                missing = [key for key in want if have.get(key) != want[key]]
-                extra = [key for key in have if key not in want]
+                missing = [" ".join(key) for key in want if have.get(key) != want[key]]
+                extra = [" ".join(key) for key in have if key not in want]
                 problems.append(f"kernel of {host.name}: missing {missing[:3]}, too much {extra[:3]}")
-            for request, pending in self._workload.pending[host.index].items():
-                problems.append(f"{host.name} has not answered request {request}: {pending}")
-            if len(heart.mesh.next_hops) != len(hosts) - 1:
-                problems.append(f"{host.name} reaches {len(heart.mesh.next_hops)} of {len(hosts) - 1} peers")
+            excused = self._excused(host, heart)
+            for request, pending in self._books.pending[host.index].items():
+                if pending.user not in excused:
+                    problems.append(f"{host.name} has not answered request {request}: {pending}")
+            lost = [other.name for other, _ in hearts if other is not host and not _reaches(heart, other)]
+            if lost:
+                problems.append(f"{host.name} does not reach {', '.join(lost)}")
         return problems
 
     def promises(self) -> None:
-        """Check that every address promised to a container that still is there is still its own. Raises: Violation."""
-        for host in self._world.hosts:
+        """Check that what was promised to those who are still there is still theirs, and that double use is shown.
+
+        Raises: Violation.
+        """
+        for index in self._stage.scenario.members():
+            host = self._world.hosts[index]
             heart = host.heart
-            assert isinstance(heart, Replica), "all hosts are up at the end"
-            for user in self._workload.users[host.index].values():
+            assert isinstance(heart, Replica), "all members are up at the end"
+            for user in self._books.users[host.index].values():
                 held = {str(cidr).split("/")[0]: None for cidr in heart.allocator.held(user.name)}
                 lost = [text for text in user.addresses if text not in held]
                 if lost:
@@ -139,6 +173,9 @@ class Checks:
                 )
                 if user.is_attached and user.addresses and not is_up:
                     raise Violation(f"I8: {user.name} on {host.name} was attached, and is not any more")
+            self._check_shown(host, heart)
+
+    # Helpers.
 
     def _check_durable(self, host: Host, origin: Origin, seq: int) -> None:
         if host.heart is None or origin != host.heart.board.me:
@@ -147,50 +184,63 @@ class Checks:
         if seq > (0 if head is None else head.seq):
             raise Violation(f"I1: {host.name} speaks of its number {seq}, which is not on its disk")
 
+    def _check_cover(self, view: RingView) -> None:
+        universes = [host.config.universe for host in self._world.hosts if host.config.universe is not None]
+        at = universes[0].lo
+        for run in view.runs:
+            if run.lo != at:
+                raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
+            at = Address(run.hi)
+        if at != universes[0].hi:
+            raise Violation(f"I3: nobody owns what lies from {at:x}")
 
-def merged(world: World) -> Store:
-    """Return the join of all stores and disks: what an observer who knows all would hold."""
-    joined = Store()
-    for host in world.hosts:
-        for store in (host.disk.synced, *((host.heart.store,) if host.heart is not None else ())):
-            for origin in store.origins():
-                head, held = store.head(origin), joined.head(origin)
-                if head is not None and (held is None or held.seq < head.seq):
-                    joined.join(store.delta_for(origin, 0))
-    return joined
+    def _check_shown(self, host: Host, heart: Replica) -> None:
+        """Check that every address in double use is a conflict in the status of a host."""
+        status = heart.describe(host.clock.at(self._world.now_us)).ipam
+        for address, holders in self._books.shared.items():
+            if not all(self._world.hosts[holder.host].heart is not None for holder in holders):
+                continue
+            if status is not None and not any(line.startswith(f"{address} is used by ") for line in status.conflicts):
+                raise Violation(f"I2: {address} is in use twice ({holders}), and {host.name} does not show it")
+
+    def _note_blind(self) -> None:
+        """Find hosts that were called dead and live: what they give and have given is not certain any more."""
+        for host in self._world.hosts:
+            if self._is_called_dead(host, self._board) and (host.heart is not None or self._books.users[host.index]):
+                self._books.blind[host.index] = None
+
+    def _has_not_heard(self, host: Host) -> bool:
+        """Say whether a host has been removed and does not know it."""
+        heart = host.heart
+        if not isinstance(heart, Replica) or not self._is_called_dead(host, self._board):
+            return False
+        return not self._is_called_dead(host, heart.board)
+
+    def _is_called_dead(self, host: Host, board: Board) -> bool:
+        return any(key == RETIRED + host.config.peer for _, key, _ in board.all(RetiredRecord))
+
+    def _excused(self, host: Host, heart: Replica) -> dict[str, None]:
+        """Return the users that wait for space whose owners stay away, if their host says so."""
+        status = heart.describe(host.clock.at(self._world.now_us)).ipam
+        if status is None or len(self._stage.scenario.members()) == len(self._world.hosts):
+            return {}
+        return {wait.ident: None for wait in status.pending if "unreachable" in wait.why or "rmpeer" in wait.why}
 
 
-def ring_of(world: World) -> RingView | None:
-    """Return who owns what, read from the join of all stores; None while there is no ring. Raises: Violation."""
-    rings = [host.heart.allocator.ring for host in world.hosts if isinstance(host.heart, Replica)]
-    known = [ring for ring in rings if ring is not None]
-    if not known:
-        return None
-    if len({ring.ring_id for ring in known}) > 1:
-        raise Violation(f"I3: there are several rings: {sorted(ring.ring_id for ring in known)}")
-    store, board = merged(world), Board(Origin("", 0))
-    for origin in store.origins():
-        board.absorb(origin, store.delta_for(origin, 0).facts)
-    return known[0].view_of(board)
+def _difference(hearts: list[tuple[Host, Replica]]) -> str:
+    """Name the first stream in which stores differ, and who holds how much of it."""
+    origins = sorted({origin: None for _, heart in hearts for origin in heart.store.origins()})
+    for origin in origins:
+        heads = [(host.name, heart.store.head(origin)) for host, heart in hearts]
+        if any(head != heads[0][1] for _, head in heads):
+            held = ", ".join(f"{name} holds {0 if head is None else head.seq}" for name, head in heads)
+            return f"stores differ: of {origin.peer}#{origin.incarnation} {held}"
+    return "stores differ"
 
 
-def _check_cover(view: RingView, world: World) -> None:
-    universe = world.hosts[0].config.universe
-    assert universe is not None, "the simulator's hosts allocate"
-    at = universe.lo
-    for run in view.runs:
-        if run.lo != at:
-            raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
-        at = Address(run.hi)
-    if at != universe.hi:
-        raise Violation(f"I3: nobody owns what lies from {at:x}")
+def _reaches(heart: Replica, other: Host) -> bool:
+    return other.config.peer in heart.mesh.next_hops
 
 
-def _ip(item: EndpointAddress) -> Address:
-    return cidr_of(item.cidr).address
-
-
-def _store_text(host: Host) -> str:
-    if host.heart is None:
-        return "down"
-    return " ".join(f"{origin.peer[-2:]}#{origin.incarnation}@{seq}" for origin, seq in host.heart.store.have().items())
+def _ip(item: EndpointAddress) -> str:
+    return item.cidr.partition("/")[0]

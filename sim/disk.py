@@ -51,6 +51,11 @@ class Disk:
         lives = [origin.incarnation for origin in self._synced.origins() if origin.peer == self._peer]
         return Origin(self._peer, max((self._incarnation, *lives)))
 
+    @property
+    def is_blank(self) -> bool:
+        """Say whether everything was lost and nothing new is there yet."""
+        return self._incarnation > 1 and not self._synced.origins() and not self._tail
+
     def begin(self, effect: Persist) -> None:
         """Hand a commit to the operating system; it is in nobody's hands until `finish`."""
         self._under_way.append(Commit(effect.deltas, effect.dropped))

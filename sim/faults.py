@@ -10,186 +10,177 @@ Source: swarm testing (Groce et al., 2012); TigerBeetle's VOPR.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from core.events import KernelChanged
-from core.replica import Replica
-from sim.world import Host, World
+from sim import actions
+from sim.actions import Action, HostIndex
+from sim.agenda import Agenda, Choice
+from sim.stage import Stage
+from sim.world import Host
 
-PAUSE_US = (500_000, 6_000_000)
+PAUSE_MS = (500, 6_000)
 """Between two troubles of one kind."""
-REPAIR_US = ((1_000_000, 20_000_000), (30_000_000, 120_000_000))
+REPAIR_MS = ((1_000, 20_000), (30_000, 120_000))
 """How long a trouble that ends by itself lasts: a hiccup, or more than any time-out."""
-DOWN_US = (50_000, 15_000_000)
+DOWN_MS = (50, 15_000)
 """How long a host stays down."""
-LOSS_MAX = 0.2
-KERNEL_TROUBLE_MAX = 0.3
-CLOCK_STEP_MAX_US = 3_600_000_000
+LOSS_MAX_PERCENT = 20
+KERNEL_TROUBLE_MAX_PERCENT = 30
+CLOCK_STEP_MAX_MS = 3_600_000
+GAP_MAX = 12
+"""Effects of one event: nearly all have fewer."""
+
+FORGETTING = ("wipes", "rollbacks", "leavers")
+ISOLATING = ("cuts", "kills", "power", "gaps", "disk", "operators")
+"""A host without memory must find somebody who remembers for it."""
 
 
 class Faults:
-    """Makes trouble in a world until told to stop."""
+    """Chooses trouble."""
 
-    def __init__(self, world: World, seed: str) -> None:
-        self._world = world
+    def __init__(self, stage: Stage, agenda: Agenda, seed: str) -> None:
+        self._stage = stage
+        self._agenda = agenda
         self._entropy = random.Random(f"{seed}/faults")
-        self._is_over = False
-        kinds: tuple[tuple[str, Callable[[], None]], ...] = (
-            ("cuts", self._cut),
-            ("resets", self._reset),
-            ("kills", self._kill),
-            ("power", self._power),
-            ("gaps", self._doom),
-            ("disk", self._fill_disk),
-            ("clocks", self._step_clock),
-            ("kernel", self._meddle),
-            ("wipes", self._wipe),
-            ("rollbacks", self._roll_back),
-        )
+        table: dict[str, Choice] = {
+            "cuts": self._cut,
+            "resets": self._reset,
+            "kills": lambda: self._take_down(actions.Kill),
+            "power": lambda: self._take_down(actions.CutPower),
+            "gaps": self._doom,
+            "disk": self._fill_disk,
+            "clocks": self._step_clock,
+            "kernel": self._meddle,
+            "wipes": lambda: self._forget(actions.Wipe),
+            "rollbacks": self._roll_back,
+            "operators": self._operate,
+            "leavers": self._leave,
+        }
         count = self._entropy.choice((0, 1, 2, 2, 3, 3, 4, 5))
-        drawn = self._entropy.sample([name for name, _ in kinds], count)
-        if "wipes" in drawn or "rollbacks" in drawn:
-            # A host without memory must find somebody who remembers for it.
-            drawn = [name for name in drawn if name not in ("cuts", "kills", "power", "gaps", "disk")]
+        drawn = self._entropy.sample(list(table), count)
+        if any(name in FORGETTING for name in drawn):
+            drawn = [name for name in drawn if name not in ISOLATING]
         self.kinds = tuple(sorted(drawn))
         """What goes wrong in this run."""
-        self._actions = tuple(action for name, action in kinds if name in self.kinds)
         if self._entropy.random() < 0.3:
-            world.network.lose(self._entropy.random() * LOSS_MAX)
+            percent = self._entropy.randint(1, LOSS_MAX_PERCENT)
+            agenda.plan(0, lambda: iter((actions.Lose(percent),)))
         if "kernel" in self.kinds:
-            world.kernel_trouble = self._entropy.random() * KERNEL_TROUBLE_MAX
+            agenda.plan(0, self._disturb_kernels)
+        if "rollbacks" in self.kinds:
+            agenda.every(0, PAUSE_MS, self._entropy, self._back_up)
+        for kind in self.kinds:
+            agenda.every(0, PAUSE_MS, self._entropy, table[kind])
 
-    def begin(self) -> None:
-        """Let each kind begin."""
-        for action in self._actions:
-            self._again(action)
+    # Network.
 
-    def end(self) -> None:
-        """Repair everything, for good."""
-        self._is_over = True
-        world = self._world
-        world.network.heal()
-        world.network.lose(0)
-        world.kernel_trouble = 0.0
-        for host in world.hosts:
-            host.disk.is_full = False
-            host.is_doomed = False
-            if host.heart is None and not host.is_retired:
-                world.start(host)
-
-    def _again(self, action: Callable[[], None]) -> None:
-        def act() -> None:
-            if not self._is_over:
-                action()
-                self._again(action)
-
-        self._world.schedule(self._entropy.randint(*PAUSE_US), act)
-
-    def _later(self, span: tuple[int, int], action: Callable[[], None]) -> None:
-        self._world.schedule(self._entropy.randint(*span), lambda: None if self._is_over else action())
-
-    def _host(self) -> Host | None:
-        alive = [host for host in self._world.hosts if host.heart is not None]
-        return self._entropy.choice(alive) if alive else None
-
-    def _cut(self) -> None:
+    def _cut(self) -> Iterator[Action]:
         """Split the hosts in two, or stop one direction between two of them; some time later all cuts heal."""
-        world, count = self._world, len(self._world.hosts)
+        count = len(self._stage.world.hosts)
         if count < 2:
             return
         if self._entropy.random() < 0.3:
             source, target = self._entropy.sample(range(count), 2)
-            world.network.cut(source, target)
-            what = f"{source} hears nothing of {target}"
+            yield actions.Cut(HostIndex(source), HostIndex(target))
         else:
-            side = dict.fromkeys(self._entropy.sample(range(count), self._entropy.randint(1, count - 1)))
-            for one in range(count):
-                for other in range(count):
-                    if (one in side) != (other in side):
-                        world.network.cut(one, other)
-            what = f"{sorted(side)} against the rest"
-        world.trace.add(world.now_us, "net", f"cut: {what}")
-        self._later(self._entropy.choice(REPAIR_US), world.network.heal)
+            side = sorted(self._entropy.sample(range(count), self._entropy.randint(1, count - 1)))
+            yield actions.Split(tuple(HostIndex(index) for index in side))
+        self._later(self._entropy.choice(REPAIR_MS), lambda: iter((actions.Heal(),)))
 
-    def _reset(self) -> None:
-        connections = [connection for connection in self._world.network.connections if not connection.is_dead]
-        if connections:
-            self._world.network.reset(self._entropy.choice(connections))
+    def _reset(self) -> Iterator[Action]:
+        count = len(self._stage.world.hosts)
+        if count > 1:
+            one, other = self._entropy.sample(range(count), 2)
+            yield actions.Reset(HostIndex(one), HostIndex(other))
 
-    def _kill(self) -> None:
+    # Agents and machines.
+
+    def _take_down(self, kind: Callable[[HostIndex], Action]) -> Iterator[Action]:
         host = self._host()
         if host is not None:
-            self._down(host, power=False)
+            yield kind(HostIndex(host.index))
+            self._later(DOWN_MS, self._starting(host))
 
-    def _power(self) -> None:
-        host = self._host()
-        if host is not None:
-            self._down(host, power=True)
-
-    def _down(self, host: Host, *, power: bool) -> None:
-        self._world.crash(host, power=power)
-        self._later(DOWN_US, lambda: self._up(host))
-
-    def _up(self, host: Host) -> None:
-        if host.heart is None and not host.is_retired:
-            self._world.start(host)
-
-    def _doom(self) -> None:
+    def _doom(self) -> Iterator[Action]:
         """Let a host crash between two effects of whatever it does next."""
         host = self._host()
         if host is not None:
-            host.is_doomed = True
-            self._later(DOWN_US, lambda: self._up(host))
+            gap, power = self._entropy.randint(0, GAP_MAX), self._entropy.random() < 0.5
+            yield actions.Doom(HostIndex(host.index), gap, power)
+            self._later(DOWN_MS, self._starting(host))
 
-    def _fill_disk(self) -> None:
+    def _starting(self, host: Host) -> Choice:
+        return lambda: iter((actions.Start(HostIndex(host.index)),))
+
+    # Disks, clocks, kernels.
+
+    def _fill_disk(self) -> Iterator[Action]:
         host = self._host()
         if host is not None:
-            host.disk.is_full = True
-            self._later(REPAIR_US[0], lambda: setattr(host.disk, "is_full", False))
+            index = HostIndex(host.index)
+            yield actions.FillDisk(index)
+            self._later(REPAIR_MS[0], lambda: iter((actions.EmptyDisk(index),)))
 
-    def _step_clock(self) -> None:
+    def _step_clock(self) -> Iterator[Action]:
         host = self._host()
         if host is not None:
-            host.clock.step(self._entropy.randint(-CLOCK_STEP_MAX_US, CLOCK_STEP_MAX_US))
+            by_ms = self._entropy.randint(-CLOCK_STEP_MAX_MS, CLOCK_STEP_MAX_MS)
+            yield actions.StepClock(HostIndex(host.index), by_ms)
 
-    def _meddle(self) -> None:
+    def _disturb_kernels(self) -> Iterator[Action]:
+        for host in self._stage.world.hosts:
+            yield actions.KernelTrouble(HostIndex(host.index), self._entropy.randint(0, KERNEL_TROUBLE_MAX_PERCENT))
+
+    def _meddle(self) -> Iterator[Action]:
         """Let somebody delete something of ours behind the agent's back."""
         host = self._host()
-        if host is None:
+        objects = () if host is None else host.kernel.observe()
+        if host is not None and objects:
+            yield actions.LoseObject(HostIndex(host.index), " ".join(self._entropy.choice(objects).key))
+
+    def _forget(self, kind: Callable[[HostIndex], Action]) -> Iterator[Action]:
+        """Take what is on a disk, if others remember it."""
+        host = self._entropy.choice(self._stage.world.hosts)
+        if self._stage.is_remembered(host):
+            yield kind(HostIndex(host.index))
+            self._later(DOWN_MS, self._starting(host))
+
+    def _roll_back(self) -> Iterator[Action]:
+        return self._forget(actions.RollBack)
+
+    def _back_up(self) -> Iterator[Action]:
+        host = self._host()
+        if host is not None:
+            yield actions.BackUp(HostIndex(host.index))
+
+    # Operators.
+
+    def _operate(self) -> Iterator[Action]:
+        """Let people do what they do when something has gone wrong, or right."""
+        count = len(self._stage.world.hosts)
+        if count < 2:
             return
-        objects = host.kernel.observe()
-        if objects:
-            host.kernel.lose(self._entropy.choice(objects))
-            self._world.later(host, 2_000, KernelChanged())
+        one, other = (HostIndex(index) for index in self._entropy.sample(range(count), 2))
+        draw = self._entropy.random()
+        if draw < 0.5:
+            yield actions.ConnectTo(one, other)
+        else:
+            yield actions.ForgetTarget(one, other)
+            self._later(REPAIR_MS[0], lambda: iter((actions.ConnectTo(one, other),)))
 
-    def _wipe(self) -> None:
-        """Take a host's disk, if others remember what was on it."""
-        host = self._replaceable()
+    def _leave(self) -> Iterator[Action]:
+        """Let a host be reset, and come back as a new one of the same name."""
+        host = self._host()
         if host is not None:
-            self._world.crash(host, power=False)
-            host.disk.wipe()
-            self._later(DOWN_US, lambda: self._up(host))
+            yield actions.ResetHost(HostIndex(host.index))
+            self._later(DOWN_MS, self._starting(host))
 
-    def _roll_back(self) -> None:
-        """Put an older copy of its disk into a host, if others remember what came after; then copy all disks."""
-        host = self._replaceable()
-        if host is not None:
-            self._world.crash(host, power=False)
-            host.disk.roll_back()
-            self._later(DOWN_US, lambda: self._up(host))
-            for other in self._world.hosts:
-                if other is not host:
-                    other.disk.back_up()
+    # Helpers.
 
-    def _replaceable(self) -> Host | None:
-        """Return a host whose memory others share: there is a ring, all hold the same, and it will call them."""
-        hosts = self._world.hosts
-        host = self._entropy.choice(hosts)
-        if len(hosts) < 2 or any(other.heart is None for other in hosts) or not host.config.targets:
-            return None
-        if len(dict.fromkeys(other.heart.store.digest.root for other in hosts if other.heart is not None)) > 1:
-            return None
-        if not isinstance(host.heart, Replica) or host.heart.allocator.ring is None:
-            # A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
-            return None
-        return host
+    def _host(self) -> Host | None:
+        up = self._stage.up()
+        return self._entropy.choice(up) if up else None
+
+    def _later(self, span_ms: tuple[int, int], choice: Choice) -> None:
+        now_ms = self._stage.world.now_us // 1000
+        self._agenda.plan(now_ms + self._entropy.randint(*span_ms), choice)

@@ -43,6 +43,11 @@ class FakeKernel:
         """Return everything of ours, in creation order."""
         return tuple(sorted(self._objects.values(), key=creation_order))
 
+    def using(self, ip: str) -> tuple[EndpointAddress, ...]:
+        """Return the interfaces' addresses with this IP address, whatever their prefix."""
+        items = (item for item in self._objects.values() if isinstance(item, EndpointAddress))
+        return tuple(item for item in items if item.cidr.partition("/")[0] == ip)
+
     def execute(self, op: Op) -> OpResult:
         """Carry out one operation."""
         injected = self.fail(op) if self.fail is not None else None

@@ -99,10 +99,9 @@ class Network:
                 self._streams[source, target] = entropy
                 self._paths[source, target] = Path(entropy.choice((100, 1_000, 20_000)), entropy.choice((50, 5_000)), 0)
 
-    def wall(self, one: int, other: int) -> None:
-        """Remove the path between two hosts for good."""
-        self._walls[one, other] = None
-        self._walls[other, one] = None
+    def wall(self, source: int, target: int) -> None:
+        """Remove the path from one host to another for good."""
+        self._walls[source, target] = None
 
     def lose(self, loss: float) -> None:
         """Set the loss of all paths."""
@@ -166,6 +165,18 @@ class Network:
                 end.is_open = False
                 self._down(end, "connection reset by peer")
         self._forget(connection)
+
+    def reset_between(self, one: int, other: int) -> bool:
+        """Break all connections between two hosts; say whether there were any."""
+        pair = {one: None, other: None}
+        found = [
+            connection
+            for connection in self.connections
+            if not connection.is_dead and {end.host: None for end in connection.ends} == pair
+        ]
+        for connection in found:
+            self.reset(connection)
+        return bool(found)
 
     def _arrive(self, connection: Connection, receiver: End, message: Message | None) -> None:
         if connection.is_dead or not receiver.is_open:

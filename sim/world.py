@@ -40,6 +40,7 @@ from crdt.store import Store
 from sim.clocks import Clock
 from sim.disk import Disk
 from sim.kernel import FakeKernel
+from sim.names import address_of, netns_of
 from sim.network import DIAL_TIMEOUT_US, FIRST_EPHEMERAL_PORT, Connection, End, Network
 from sim.trace import Trace, effects_text, event_text
 
@@ -70,6 +71,10 @@ class Heart(Protocol):
     def board(self) -> Board:
         """Parsed facts."""
 
+    @property
+    def marks(self) -> dict[str, int]:
+        """Marked places passed."""
+
     def apply(self, event: Event, at: Instant) -> list[Effect]:
         """Decide."""
 
@@ -91,6 +96,9 @@ class Watcher(Protocol):
 
     def started(self, host: Host, recovered: Recovered) -> None:
         """A host is about to live again, with what its disk held."""
+
+    def persisted(self, host: Host, effect: Persist) -> None:
+        """A commit has taken place; synced ones survive everything but the loss of the disk."""
 
     def stepped(self, host: Host) -> None:
         """A host has applied an event, and its effects are carried out."""
@@ -120,10 +128,12 @@ class Host:
     """The agent; None while it is down."""
     life: int = 0
     """Raised at each start and crash; what an earlier life had planned does not happen."""
-    is_doomed: bool = False
-    """It crashes in the middle of the next event that has effects."""
-    is_retired: bool = False
-    """It never comes back."""
+    doom: tuple[int, bool] | None = None
+    """It crashes in the next event that has effects: after how many of them, and whether without power."""
+    is_dark: bool = False
+    """The machine is without power."""
+    kernel_trouble: float = 0.0
+    """Chance that a kernel operation has to be tried again."""
     links: dict[LinkId, tuple[Connection, End]] = field(default_factory=dict)
     """Open connections of this life."""
     timers: dict[str, int] = field(default_factory=dict)
@@ -168,9 +178,8 @@ class World:
             down=self._down,
             clock=lambda: self.now_us,
         )
-        self.kernel_trouble = 0.0
-        """Chance that a kernel operation has to be tried again."""
         self.watcher: Watcher | None = None
+        self._past_marks: dict[str, int] = {}
         self._make_heart = make_heart
         self._codec = codec
         self._codec_entropy = random.Random(f"{seed}/codec")
@@ -179,6 +188,15 @@ class World:
         self._is_applying = False
         for host in self.hosts:
             host.kernel.fail = self._trouble(host)
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """How often each marked place was passed, in all lives."""
+        total = dict(self._past_marks)
+        for host in self.hosts:
+            if host.heart is not None:
+                _add(total, host.heart.marks)
+        return total
 
     def schedule(self, delay_us: int, action: Callable[[], None]) -> None:
         """Plan an action; those of one moment happen in the order of planning."""
@@ -196,7 +214,9 @@ class World:
     def start(self, host: Host) -> None:
         """Start an agent on what its disk holds."""
         assert host.heart is None
-        assert not host.is_retired
+        if host.is_dark:
+            host.is_dark = False
+            host.clock.reboot(self.now_us)
         recovered = host.disk.recover()
         host.life += 1
         self.trace.add(self.now_us, host.name, f"start of life {host.life}")
@@ -210,12 +230,14 @@ class World:
 
     def crash(self, host: Host, *, power: bool) -> None:
         """End an agent at once; without power the machine's memory and containers go with it."""
-        if host.heart is None:
+        if host.heart is None and (host.is_dark or not power):
             return
         self.trace.add(self.now_us, host.name, "loses power" if power else "is killed")
+        if host.heart is not None:
+            _add(self._past_marks, host.heart.marks)
         host.heart = None
         host.life += 1
-        host.is_doomed = False
+        host.doom = None
         host.timers.clear()
         host.disk.crash(host.entropy, power=power)
         host.disk_free_us = self.now_us
@@ -223,9 +245,9 @@ class World:
         for connection, end in links.values():
             self.network.close(connection, end, silent=power)
         if power:
+            host.is_dark = True
             host.kernel = FakeKernel(fail=self._trouble(host))
             host.netns.clear()
-            host.clock.reboot(self.now_us)
         if self.watcher is not None:
             self.watcher.crashed(host)
 
@@ -237,14 +259,12 @@ class World:
         self._is_applying = True
         effects = host.heart.apply(event, host.clock.at(self.now_us))
         self.trace.add(self.now_us, host.name, f"{event_text(event)} -> {effects_text(effects)}")
-        gap = host.entropy.randint(0, len(effects)) if host.is_doomed and effects else None
-        for index, effect in enumerate(effects):
-            if index == gap:
-                break
+        doom = host.doom if effects else None
+        for effect in effects if doom is None else effects[: doom[0]]:
             self._carry_out(host, effect)
         self._is_applying = False
-        if gap is not None:
-            self.crash(host, power=host.entropy.random() < 0.5)
+        if doom is not None:
+            self.crash(host, power=doom[1])
         elif self.watcher is not None:
             self.watcher.stepped(host)
 
@@ -306,6 +326,8 @@ class World:
             if host.life != life:
                 return
             if host.disk.finish(sync=effect.sync):
+                if self.watcher is not None:
+                    self.watcher.persisted(host, effect)
                 self.apply(host, Persisted(effect.ticket))
             else:
                 self.apply(host, PersistFailed(effect.ticket, "no space left on device"))
@@ -426,7 +448,7 @@ class World:
             if isinstance(item, Endpoint | EndpointAddress) and item.netns not in host.netns:
                 if op.verb is not Verb.REMOVE:
                     return Refused(f"no namespace {item.netns}", "start the container first")
-            elif self.kernel_trouble and host.entropy.random() < self.kernel_trouble:
+            elif host.kernel_trouble and host.entropy.random() < host.kernel_trouble:
                 return Again(100, "device or resource busy")
             return None
 
@@ -439,14 +461,9 @@ class World:
         return None
 
 
-def address_of(index: int) -> str:
-    """Return a host's address in the underlay."""
-    return f"10.0.0.{index + 1}"
-
-
-def netns_of(container: str) -> str:
-    """Return the path of a container's network namespace."""
-    return f"/run/netns/{container}"
+def _add(total: dict[str, int], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count
 
 
 def _host(seed: str, index: int, config: Config) -> Host:

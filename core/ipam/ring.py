@@ -189,19 +189,19 @@ class Ring:
         """Return ownership as the facts say now. O(1) when no claim has changed, else O(claims log claims)."""
         version = self._board.version(RingClaim)
         if self._view is None or version != self._version:
-            self._view = self.view_of(self._board)
+            self._view = RingView(self._division, self._claims())
             self._version = version
         return self._view
 
-    def view_of(self, board: Board) -> RingView:
-        """Return ownership in this ring as the facts on another board say."""
-        return RingView(self._division, self._claims(board))
+    def on(self, board: Board) -> Ring:
+        """Return this ring as the facts on another board say."""
+        return Ring(board, self.ring_id, self._universe, self._division)
 
-    def _claims(self, board: Board) -> list[tuple[PeerName, RingClaim]]:
+    def _claims(self) -> list[tuple[PeerName, RingClaim]]:
         prefix = f"ring/{self.ring_id}/"
         return [
             (peer, claim)
-            for peer, key, claim in board.all(RingClaim)
+            for peer, key, claim in self._board.all(RingClaim)
             if key.startswith(prefix) and is_sound(claim, self._universe)
         ]
 

@@ -1,0 +1,140 @@
+"""What the cluster has promised to users: who was told that it may use which address, and who still waits.
+
+An address that two users were given is a violation, unless nobody could have known: a giver that had not heard of its
+own removal, because the operator called it dead while it lived. Such double use is entered, and has to be visible to
+everybody in the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.effects import Answer, Ok
+from core.types import RequestId, cidr_of
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass(slots=True)
+class User:
+    """A container, or just a name, as its host's users see it."""
+
+    name: str
+    """Identity."""
+    is_attached: bool
+    """On the network, not just given an address."""
+    addresses: tuple[str, ...] = ()
+    """What it was told it may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request without an answer yet."""
+
+    user: str
+    """For whom; empty for an operator."""
+    kind: str
+    """`take`, `claim`, `attach`, `detach`, `give-back`, `remove`, `reset` or `operate`."""
+    asked_us: int
+    """When."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who uses an address."""
+
+    host: int
+    """Where."""
+    user: str
+    """Who."""
+
+
+@dataclass(slots=True)
+class Books:
+    """Of all hosts."""
+
+    users: tuple[dict[str, User], ...]
+    """By name, of each host."""
+    pending: tuple[dict[RequestId, Pending], ...]
+    """Of each host."""
+    answers: int = 0
+    """Requests answered well."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Requests answered with no, by kind."""
+    done: dict[str, int] = field(default_factory=dict)
+    """Requests answered well, by kind."""
+    shared: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
+    """Addresses that two were given because one of the givers could not know."""
+    blind: dict[int, None] = field(default_factory=dict)
+    """Hosts that were called dead and live, or may have got what a forced removal took."""
+    _holders: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(host_count: int) -> Books:
+        """Open books for so many hosts."""
+        return Books(tuple({} for _ in range(host_count)), tuple({} for _ in range(host_count)))
+
+    def is_busy(self, host: int, name: str) -> bool:
+        """Say whether a user waits for an answer."""
+        return any(pending.user == name for pending in self.pending[host].values())
+
+    def ask(self, host: int, request: RequestId, pending: Pending) -> None:
+        """Enter a request."""
+        self.pending[host][request] = pending
+
+    def answered(self, host: int, host_name: str, answer: Answer) -> tuple[Pending, tuple[str, ...]]:
+        """Enter an answer; return the request and the addresses newly given with it. Raises: Violation."""
+        pending = self.pending[host].pop(answer.request, None)
+        if pending is None:
+            raise Violation(f"{host_name} answered request {answer.request} twice, or it was never asked")
+        if not isinstance(answer.reply, Ok):
+            self.refusals[pending.kind] = self.refusals.get(pending.kind, 0) + 1
+            return pending, ()
+        self.answers += 1
+        self.done[pending.kind] = self.done.get(pending.kind, 0) + 1
+        user = self.users[host].get(pending.user)
+        if pending.kind not in ("take", "attach") or user is None:
+            return pending, ()
+        addresses = tuple(str(cidr_of(text)).split("/")[0] for text in answer.reply.text.split())
+        for address in addresses:
+            self._give(address, Holder(host, user.name))
+        user.addresses = tuple(dict.fromkeys((*user.addresses, *addresses)))
+        return pending, addresses
+
+    def let_go(self, host: int, name: str) -> None:
+        """From now on nobody relies on what a user had."""
+        user = self.users[host].pop(name, None)
+        if user is None:
+            return
+        gone = Holder(host, name)
+        for address in user.addresses:
+            left = tuple(holder for holder in self._holders.get(address, ()) if holder != gone)
+            if left:
+                self._holders[address] = left
+            else:
+                self._holders.pop(address, None)
+            if len(left) < 2:
+                self.shared.pop(address, None)
+
+    def crashed(self, host: int) -> None:
+        """Forget the requests of an agent that went down: nobody knows what came of them, so nobody relies on it."""
+        for pending in tuple(self.pending[host].values()):
+            if pending.kind in ("detach", "give-back"):
+                self.let_go(host, pending.user)
+        self.pending[host].clear()
+
+    def _give(self, address: str, holder: Holder) -> None:
+        others = tuple(other for other in self._holders.get(address, ()) if other != holder)
+        if not others:
+            self._holders[address] = (holder,)
+            return
+        held = (*others, holder)
+        if not any(one.host in self.blind for one in held):
+            raise Violation(
+                f"I2: {address} was given to {holder.user} on host {holder.host}; "
+                f"{others[0].user} on host {others[0].host} has it"
+            )
+        self._holders[address] = held
+        self.shared[address] = held

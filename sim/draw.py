@@ -1,0 +1,53 @@
+"""Draws what a seed stands for: hosts, paths, ranges, how long there is trouble, and who must come right in the end."""
+
+from __future__ import annotations
+
+import random
+
+from sim.actions import HostIndex
+from sim.scenario import HostSpec, Scenario
+
+COUNTS = (1, 2, 3, 3, 4, 5)
+TROUBLES_MS = (60_000, 60_000, 240_000)
+"""Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
+UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
+"""Small enough that space runs short and has to be passed on."""
+
+Pair = tuple[HostIndex, HostIndex]
+
+
+def draw(seed: int | str) -> Scenario:
+    """Return the scenario of a seed, without steps: its choosers make them while it is played."""
+    entropy = random.Random(f"{seed}/shape")
+    count = entropy.choice(COUNTS)
+    ring = entropy.choice(("seed", "consensus", "consensus"))
+    knows_all = entropy.random() < 0.5
+    universe = entropy.choice(UNIVERSES)
+    hosts = tuple(
+        HostSpec(
+            f"h{index}",
+            tuple(HostIndex(other) for other in range(count) if other < index or (knows_all and other > index)),
+        )
+        for index in range(count)
+    )
+    is_line = count > 2 and entropy.random() < 0.4
+    until_ms = entropy.choice(TROUBLES_MS)
+    core: tuple[HostIndex, ...] = ()
+    if count > 2 and entropy.random() < 0.25:
+        # The first hosts of a line are connected without the others.
+        core = tuple(HostIndex(index) for index in range(entropy.randint(count // 2 + 1, count - 1)))
+    return Scenario(
+        seed=str(seed),
+        hosts=hosts,
+        universe=universe,
+        ring=ring,
+        until_ms=until_ms,
+        walls=_line(count) if is_line else (),
+        core=core,
+    )
+
+
+def _line(count: int) -> tuple[Pair, ...]:
+    """Return the walls that leave only the paths between neighbours in a line."""
+    pairs = ((one, other) for one in range(count) for other in range(count) if abs(one - other) > 1)
+    return tuple((HostIndex(one), HostIndex(other)) for one, other in pairs)

@@ -1,0 +1,21 @@
+"""What simulated hosts and namespaces are called."""
+
+from __future__ import annotations
+
+from core.types import PeerName
+
+
+def peer_name(index: int) -> PeerName:
+    """Return the name of a host; the first one is 02:00:00:00:00:01."""
+    number = index + 1
+    return PeerName(f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}")
+
+
+def address_of(index: int) -> str:
+    """Return a host's address in the underlay."""
+    return f"10.0.{index // 250}.{index % 250 + 1}"
+
+
+def netns_of(container: str) -> str:
+    """Return the path of a container's network namespace."""
+    return f"/run/netns/{container}"
