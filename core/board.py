@@ -28,7 +28,8 @@ class Board:
         self._adopted: dict[PeerName, int] = {}
         self._orphans: dict[PeerName, dict[int, dict[str, Body]]] = {}
         self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
-        self._versions: dict[str, int] = dict.fromkeys(KINDS, 0)
+        self._versions: dict[type[Body], int] = dict.fromkeys(NAMES, 0)
+        self._ours: dict[type[Body], int] = dict.fromkeys(NAMES, 0)
 
     @property
     def me(self) -> Origin:
@@ -61,7 +62,7 @@ class Board:
                 self._remove(fact.kind, peer, fact.key)
             else:
                 self._facts[fact.kind].setdefault(peer, {})[fact.key] = body
-                self._versions[fact.kind] += 1
+                self._note(fact.kind, peer)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -80,7 +81,11 @@ class Board:
 
     def version(self, *kinds: type[Body]) -> tuple[int, ...]:
         """Return a value that differs whenever facts of these kinds do."""
-        return tuple(self._versions[NAMES[kind]] for kind in kinds)
+        return tuple([self._versions[kind] for kind in kinds])
+
+    def version_of_ours(self, kind: type[Body]) -> int:
+        """Return a value that differs whenever our own facts of this kind do."""
+        return self._ours[kind]
 
     def peers(self) -> tuple[PeerName, ...]:
         """Return every peer heard of, ascending."""
@@ -143,12 +148,12 @@ class Board:
                 claims[fact.key] = body
             else:
                 claims.pop(fact.key, None)
-        self._versions[NAMES[RingClaim]] += 1
+        self._versions[RingClaim] += 1
 
     def _note_adoption(self, origin: Origin, changed: Iterable[Fact]) -> None:
-        peer = PeerName(origin.peer)
+        peer, key = PeerName(origin.peer), peer_key()
         for fact in changed:
-            if fact.key != peer_key() or fact.body is None:
+            if fact.key != key or fact.body is None:
                 continue
             body = parse(fact.kind, fact.body)
             if isinstance(body, PeerRecord) and min(body.adopts, origin.incarnation - 1) > self.adopted(peer):
@@ -160,13 +165,19 @@ class Board:
         orphans = self._orphans.get(peer, {})
         for incarnation in [life for life in orphans if life <= adopted]:
             del orphans[incarnation]
-            self._versions[NAMES[RingClaim]] += 1
+            self._versions[RingClaim] += 1
 
     def _clear(self, peer: PeerName) -> None:
         for kind, facts in self._facts.items():
             if facts.pop(peer, None):
-                self._versions[kind] += 1
+                self._note(kind, peer)
 
     def _remove(self, kind: str, peer: PeerName, key: str) -> None:
         if self._facts[kind].get(peer, {}).pop(key, None) is not None:
-            self._versions[kind] += 1
+            self._note(kind, peer)
+
+    def _note(self, kind: str, peer: PeerName) -> None:
+        shape = KINDS[kind]
+        self._versions[shape] += 1
+        if peer == self._me.peer:
+            self._ours[shape] += 1

@@ -81,8 +81,8 @@ class Context:
         adopted = self.board.adopted(peer)
         if not adopted:
             return
-        for origin in self.store.origins():
-            if origin.peer == peer and origin.incarnation <= adopted and self.store.drop(origin):
+        for origin in self.store.lives(peer):
+            if origin.incarnation <= adopted and self.store.drop(origin):
                 self.dropped.append(origin)
 
     def mark(self, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -16,7 +17,10 @@ import msgpack
 from core.types import Address, PeerName, ShortId
 from crdt.fact import Change
 
-BODY_DEPTH_MAX = 8
+PARSED_MAX = 4096
+"""Bodies whose reading is remembered: of those read lately, about a MiB."""
+PARSED_SIZE_MAX = 256
+"""Bytes. Only lists of names are longer, and rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +185,8 @@ NAMES: dict[type[Body], str] = {body: name for name, body in KINDS.items()}
 
 def put(key: str, body: Body) -> Change:
     """Make the change that writes `body` under `key`."""
-    values = {field.name: getattr(body, field.name) for field in fields(body)}
     # Addresses exceed MessagePack's 64-bit integers.
-    packed = {name: _wide(value) for name, value in values.items()}
+    packed = {name: _wide(getattr(body, name)) for name, _ in _FIELDS[type(body)]}
     return Change(key, NAMES[type(body)], msgpack.packb(packed))
 
 
@@ -193,7 +196,14 @@ def gone(key: str, body: type[Body]) -> Change:
 
 
 def parse(kind: str, body: bytes) -> Body | None:
-    """Read a body; None when the kind is unknown or the body does not fit it. Never raises."""
+    """Read a body; None when the kind is unknown or the body does not fit it. Never raises.
+
+    A body is often read more than once: by every host of a simulation, and by whoever rebuilds a view.
+    """
+    return _parse_again(kind, body) if len(body) <= PARSED_SIZE_MAX else _parse(kind, body)
+
+
+def _parse(kind: str, body: bytes) -> Body | None:
     shape = KINDS.get(kind)
     if shape is None:
         return None
@@ -203,14 +213,11 @@ def parse(kind: str, body: bytes) -> Body | None:
         return None
     if not isinstance(values, dict):
         return None
-    arguments: dict[str, Any] = {}
-    for field in fields(shape):
-        reader = _READERS[str(field.type)]
-        value = reader(values.get(field.name))
-        if value is None:
-            return None
-        arguments[field.name] = value
-    return shape(**arguments)
+    arguments = [reader(values.get(name)) for name, reader in _FIELDS[shape]]
+    return None if None in arguments else shape(*arguments)
+
+
+_parse_again = lru_cache(PARSED_MAX)(_parse)
 
 
 def peer_key() -> str:
@@ -275,3 +282,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "bool": _read_bool,
     "tuple[str, ...]": _read_texts,
 }
+_FIELDS: dict[type[Body], tuple[tuple[str, Callable[[Any], Any]], ...]] = {
+    shape: tuple((field.name, _READERS[str(field.type)]) for field in fields(shape)) for shape in KINDS.values()
+}
+"""Name and reader of every field, in order."""

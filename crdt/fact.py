@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 FACT_BODY_SIZE_MAX = 16 * 1024
 """Bytes. A fact travels whole, and many share a frame."""
@@ -33,9 +34,11 @@ class LimitExceeded(Exception):
     """A local writer asked for more than a stream may hold; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Origin:
-    """One life of one peer; a new incarnation is a new origin."""
+class Origin(NamedTuple):
+    """One life of one peer; a new incarnation is a new origin.
+
+    A tuple, because it is the key of nearly every look-up: hashed and compared without running Python code.
+    """
 
     peer: str
     """Stable name of the peer, at most 64 bytes."""
@@ -43,8 +46,15 @@ class Origin:
     """Raised when the log was lost or rolled back; from 1."""
 
 
+class _Weighed:
+    """Room for what `weigh` found out about a fact, which is immutable."""
+
+    __slots__ = ("weight",)
+    weight: Weight
+
+
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(_Weighed):
     """One statement."""
 
     seq: int
@@ -95,11 +105,33 @@ class Delta:
     """Ascending numbers, the newest of each key only."""
 
 
-def fact_hash(origin: Origin, fact: Fact) -> int:
-    """Return 128 bits that depend on everything in a fact and on whose it is."""
-    head = f"{origin.peer}\0{origin.incarnation}\0{fact.seq}\0{fact.key}\0{fact.kind}\0".encode()
-    body = b"-" if fact.body is None else b"+" + fact.body
-    return int.from_bytes(blake2b(head + body, digest_size=16).digest(), "big")
+class Weight(NamedTuple):
+    """What one fact adds to a stream."""
+
+    origin: Origin
+    """Whose fact; the hash depends on it."""
+    hash: int
+    """128 bits that depend on everything in a fact and on whose it is."""
+    size: int
+    """Bytes it counts for in `STREAM_SIZE_MAX`."""
+
+
+def weigh(origin: Origin, fact: Fact) -> Weight | None:
+    """Return what a fact adds to a stream of that origin; None when it is beyond limits.
+
+    Worked out once per fact: it is asked again when the fact is replaced, and by everybody who holds the same object.
+    """
+    try:
+        weight: Weight = fact.weight
+    except AttributeError:
+        if not is_within_limits(fact):
+            return None
+    else:
+        if weight.origin == origin:
+            return weight
+    weight = Weight(origin, _hash_of(origin, fact), size_of(fact))
+    object.__setattr__(fact, "weight", weight)
+    return weight
 
 
 def size_of(fact: Fact | Change) -> int:
@@ -116,6 +148,12 @@ def is_within_limits(fact: Fact | Change) -> bool:
         and "\0" not in fact.key
         and "\0" not in fact.kind
     )
+
+
+def _hash_of(origin: Origin, fact: Fact) -> int:
+    head = f"{origin.peer}\0{origin.incarnation}\0{fact.seq}\0{fact.key}\0{fact.kind}\0".encode()
+    body = b"-" if fact.body is None else b"+" + fact.body
+    return int.from_bytes(blake2b(head + body, digest_size=16).digest(), "big")
 
 
 def _byte_size(text: str) -> int:

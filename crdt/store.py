@@ -82,10 +82,12 @@ JoinResult = Joined | Stale | Gap | Equivocation | Corrupt
 class Store:
     """Streams by origin. Mutable map, immutable streams: a copy shares everything."""
 
-    __slots__ = ("_digest", "_streams")
+    __slots__ = ("_digest", "_lives", "_origins", "_streams")
 
     def __init__(self) -> None:
         self._streams: dict[Origin, Stream] = {}
+        self._lives: dict[str, tuple[Origin, ...]] = {}
+        self._origins: tuple[Origin, ...] | None = ()
         self._digest = Digest()
 
     def __eq__(self, other: object) -> bool:
@@ -138,7 +140,7 @@ class Store:
 
     def have(self) -> dict[Origin, int]:
         """Return the sequence number held of each origin, by origin."""
-        return {origin: self._streams[origin].head.seq for origin in sorted(self._streams)}
+        return {origin: self._streams[origin].head.seq for origin in self.origins()}
 
     def head(self, origin: Origin) -> StreamHead | None:
         """Return where a stream stands here."""
@@ -150,8 +152,14 @@ class Store:
         return self._streams.get(origin)
 
     def origins(self) -> tuple[Origin, ...]:
-        """Return all origins, ascending."""
-        return tuple(sorted(self._streams))
+        """Return all origins, ascending. Sorted anew only when there is another one."""
+        if self._origins is None:
+            self._origins = tuple(sorted(self._streams))
+        return self._origins
+
+    def lives(self, peer: str) -> tuple[Origin, ...]:
+        """Return the origins of one peer, oldest first. O(1)."""
+        return self._lives.get(peer, ())
 
     def drop(self, origin: Origin) -> bool:
         """Forget a stream; say whether there was one."""
@@ -159,12 +167,18 @@ class Store:
         if stream is None:
             return False
         self._digest.change(origin, stream.head, None)
+        self._origins = None
+        lives = tuple(life for life in self._lives.pop(origin.peer) if life != origin)
+        if lives:
+            self._lives[origin.peer] = lives
         return True
 
     def copy(self) -> Store:
         """Return a store with the same streams. O(origins)."""
         other = Store()
         other._streams = dict(self._streams)
+        other._lives = dict(self._lives)
+        other._origins = self._origins
         other._digest = self._digest.copy()
         return other
 
@@ -174,6 +188,10 @@ class Store:
         return self._digest
 
     def _set(self, stream: Stream) -> None:
-        old = self._streams.get(stream.origin)
-        self._streams[stream.origin] = stream
-        self._digest.change(stream.origin, None if old is None else old.head, stream.head)
+        origin = stream.origin
+        old = self._streams.get(origin)
+        self._streams[origin] = stream
+        self._digest.change(origin, None if old is None else old.head, stream.head)
+        if old is None:
+            self._origins = None
+            self._lives[origin.peer] = tuple(sorted((*self._lives.get(origin.peer, ()), origin)))

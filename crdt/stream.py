@@ -2,12 +2,14 @@
 
 Invariants: a Stream is immutable; its content is a function of `(origin, seq)` (law S2). For that, the floor moves
 only together with an append, and deltas apply whole or not at all. Per key only the newest fact is kept; a deletion
-is kept as a fact without body until the floor passes it.
+is kept as a fact without body until the floor passes it. Facts are kept in the order of their numbers, so that what
+is newer than some number is found at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 from crdt.fact import (
     FINGERPRINT_MASK,
@@ -20,9 +22,8 @@ from crdt.fact import (
     LimitExceeded,
     Origin,
     StreamHead,
-    fact_hash,
     is_within_limits,
-    size_of,
+    weigh,
 )
 
 DELETIONS_KEPT_MAX = 64
@@ -34,7 +35,7 @@ class Stream:
 
     __slots__ = ("_facts", "_size", "head", "origin")
 
-    def __init__(self, origin: Origin, head: StreamHead, facts: Mapping[str, Fact], size: int) -> None:
+    def __init__(self, origin: Origin, head: StreamHead, facts: dict[str, Fact], size: int) -> None:
         self.origin = origin
         self.head = head
         self._facts = facts
@@ -75,7 +76,8 @@ class Stream:
 
     def since(self, known: int) -> tuple[Fact, ...]:
         """Return facts newer than `known`, remembered deletions included, ascending."""
-        return tuple(sorted((fact for fact in self._facts.values() if fact.seq > known), key=_seq))
+        newer = list(itertools.takewhile(lambda fact: fact.seq > known, reversed(self._facts.values())))
+        return tuple(reversed(newer))
 
     def append(self, changes: Sequence[Change]) -> Stream:
         """Return the stream after its writer said more; deleting an unknown key costs a number all the same.
@@ -88,24 +90,20 @@ class Stream:
             if not is_within_limits(change):
                 raise LimitExceeded(f"fact {change.key[:64]!r} is too large: key 256 bytes, body 16 KiB at most")
             seq += 1
-            fact = Fact(seq, change.key, change.kind, change.body)
-            old = facts.get(fact.key)
-            if old is not None:
-                fingerprint -= fact_hash(self.origin, old)
-                size -= size_of(old)
-            facts[fact.key] = fact
-            fingerprint += fact_hash(self.origin, fact)
-            size += size_of(fact)
+            added, grown = self._put(facts, Fact(seq, change.key, change.kind, change.body))
+            fingerprint += added
+            size += grown
         if len(facts) > STREAM_FACTS_MAX or size > STREAM_SIZE_MAX:
             raise LimitExceeded(
                 f"this host would publish {len(facts)} facts in {size} bytes; "
                 f"{STREAM_FACTS_MAX} facts in {STREAM_SIZE_MAX} bytes are the limit: detach containers first"
             )
-        floor = _floor_after(facts, self.head.floor)
-        for key in [key for key, fact in facts.items() if fact.body is None and fact.seq <= floor]:
-            fact = facts.pop(key)
-            fingerprint -= fact_hash(self.origin, fact)
-            size -= size_of(fact)
+        floor = self.head.floor
+        if any(change.body is None for change in changes):
+            floor = _floor_after(facts, floor)
+            removed, shrunk = self._forget(facts, floor)
+            fingerprint -= removed
+            size -= shrunk
         return Stream(self.origin, StreamHead(seq, floor, fingerprint & FINGERPRINT_MASK), facts, size)
 
     def delta(self, known: int) -> Delta:
@@ -114,30 +112,23 @@ class Stream:
         return Delta(self.origin, since, self.head, self.since(since))
 
     def patched(self, delta: Delta) -> Stream | None:
-        """Return the stream after a delta; None when its fingerprint, shape or size is wrong.
+        """Return the stream after a delta; None when its fingerprint or size is wrong.
 
-        The delta must be newer than this stream and reach back to it, or replace it (`since` 0).
+        The delta must be well-formed, newer than this stream, and reach back to it or replace it (`since` 0).
         """
-        if not is_well_formed(delta):
-            return None
         replace = delta.since == 0
         facts: dict[str, Fact] = {} if replace else dict(self._facts)
         fingerprint, size = (0, 0) if replace else (self.head.fingerprint, self._size)
         for fact in delta.facts:
-            if not replace and fact.seq <= self.head.seq:
-                continue
-            old = facts.get(fact.key)
-            if old is not None:
-                fingerprint -= fact_hash(self.origin, old)
-                size -= size_of(old)
-            facts[fact.key] = fact
-            fingerprint += fact_hash(self.origin, fact)
-            size += size_of(fact)
-        floor = delta.head.floor
-        for key in [key for key, fact in facts.items() if fact.body is None and fact.seq <= floor]:
-            fact = facts.pop(key)
-            fingerprint -= fact_hash(self.origin, fact)
-            size -= size_of(fact)
+            if replace or fact.seq > self.head.seq:
+                added, grown = self._put(facts, fact)
+                fingerprint += added
+                size += grown
+        # A delta that is well-formed brings no forgotten deletions itself.
+        if not replace and delta.head.floor > self.head.floor:
+            removed, shrunk = self._forget(facts, delta.head.floor)
+            fingerprint -= removed
+            size -= shrunk
         if fingerprint & FINGERPRINT_MASK != delta.head.fingerprint:
             return None
         if len(facts) > STREAM_FACTS_MAX or size > STREAM_SIZE_MAX:
@@ -147,6 +138,27 @@ class Stream:
     def live_keys(self) -> tuple[str, ...]:
         """Return all live keys, ascending."""
         return tuple(fact.key for fact in self.live())
+
+    def _put(self, facts: dict[str, Fact], fact: Fact) -> tuple[int, int]:
+        """Put a fact last, in place of an older one; return what that adds to fingerprint and size."""
+        new, old = weigh(self.origin, fact), facts.pop(fact.key, None)
+        facts[fact.key] = fact
+        assert new is not None, "it was found to be within limits"
+        if old is None:
+            return new.hash, new.size
+        gone = weigh(self.origin, old)
+        assert gone is not None, "it is held, so it is within limits"
+        return new.hash - gone.hash, new.size - gone.size
+
+    def _forget(self, facts: dict[str, Fact], floor: int) -> tuple[int, int]:
+        """Remove the deletions that the floor has passed; return what that takes from fingerprint and size."""
+        fingerprint = size = 0
+        for fact in [fact for fact in facts.values() if fact.body is None and fact.seq <= floor]:
+            weight = weigh(self.origin, facts.pop(fact.key))
+            assert weight is not None, "it was held, so it is within limits"
+            fingerprint += weight.hash
+            size += weight.size
+        return fingerprint, size
 
 
 def is_well_formed(delta: Delta) -> bool:
@@ -158,21 +170,17 @@ def is_well_formed(delta: Delta) -> bool:
         return False
     if len(delta.facts) > STREAM_FACTS_MAX:
         return False
-    last, keys = delta.since, dict.fromkeys(fact.key for fact in delta.facts)
+    last = delta.since
     for fact in delta.facts:
-        if not last < fact.seq <= head.seq or not is_within_limits(fact):
+        if not last < fact.seq <= head.seq or weigh(delta.origin, fact) is None:
             return False
         if fact.body is None and fact.seq <= head.floor:
             return False
         last = fact.seq
-    return len(keys) == len(delta.facts)
+    return len({fact.key for fact in delta.facts}) == len(delta.facts)
 
 
-def _seq(fact: Fact) -> int:
-    return fact.seq
-
-
-def _floor_after(facts: Mapping[str, Fact], floor: int) -> int:
+def _floor_after(facts: dict[str, Fact], floor: int) -> int:
     """Return the floor that leaves at most `DELETIONS_KEPT_MAX` deletions."""
     deletions = [fact.seq for fact in facts.values() if fact.body is None]
     if len(deletions) <= DELETIONS_KEPT_MAX:

@@ -21,9 +21,12 @@ def earlier_lives(context: Context) -> tuple[Origin, ...]:
     now = context.board.incarnation(context.me)
     if now is None:
         return ()
+    lives = context.store.lives(context.me)
+    if not lives or lives[0].incarnation >= now:
+        # As a rule there is but one life; this is asked at every event.
+        return ()
     adopted = context.board.adopted(context.me)
-    origins = context.store.origins()
-    return tuple(origin for origin in origins if origin.peer == context.me and adopted < origin.incarnation < now)
+    return tuple(origin for origin in lives if adopted < origin.incarnation < now)
 
 
 def earlier_facts(context: Context) -> Iterator[tuple[str, Body]]:

@@ -285,7 +285,7 @@ class Seed:
         record = self._context.board.get(peer, peer_key(), PeerRecord)
         if record is not None and record.adopts:
             return False
-        return sum(1 for origin in self._context.store.origins() if origin.peer == peer) <= 1
+        return len(self._context.store.lives(peer)) <= 1
 
 
 def ring_id_of(universe: Subnet, names: tuple[str, ...]) -> str:

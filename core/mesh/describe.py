@@ -79,7 +79,7 @@ def _peer(context: Context, topology: Topology, short_ids: ShortIds, peer: PeerN
     board = context.board
     record = board.get(peer, peer_key(), PeerRecord)
     incarnation = board.incarnation(peer) or 0
-    heads = [context.store.head(origin) for origin in context.store.origins() if origin.peer == peer]
+    heads = [context.store.head(origin) for origin in context.store.lives(peer)]
     newest = heads[-1] if heads else None
     return PeerStatus(
         peer=peer,

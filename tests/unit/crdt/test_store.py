@@ -64,3 +64,33 @@ def test_a_laggard_behind_the_floor_receives_a_replacement() -> None:
     assert isinstance(outcome, Joined)
     assert "k0" in outcome.removed
     assert reader == writer
+
+
+def test_a_fact_counts_under_the_name_of_one_origin_only() -> None:
+    writer, reader = Store(), Store()
+    delta = writer.write(A, [put("one")])
+    assert isinstance(reader.join(delta), Joined)
+    assert isinstance(reader.join(replace(delta, origin=Origin("b", 1))), Corrupt), "its hash depends on whose it is"
+
+
+def test_origins_and_lives_follow_what_comes_and_goes() -> None:
+    store = Store()
+    for origin in (Origin("b", 2), Origin("a", 1), Origin("b", 1)):
+        store.write(origin, [put("one")])
+    assert store.origins() == (Origin("a", 1), Origin("b", 1), Origin("b", 2))
+    assert store.lives("b") == (Origin("b", 1), Origin("b", 2))
+    other = store.copy()
+    assert store.drop(Origin("b", 1))
+    assert store.origins() == (Origin("a", 1), Origin("b", 2))
+    assert store.lives("b") == (Origin("b", 2),)
+    assert store.drop(Origin("b", 2))
+    assert store.lives("b") == ()
+    assert other.lives("b") == (Origin("b", 1), Origin("b", 2)), "a copy is on its own"
+
+
+def test_a_delta_lists_facts_by_number_whatever_was_overwritten() -> None:
+    store = Store()
+    store.write(A, [put("one"), put("two"), put("three")])
+    store.write(A, [put("one", b"again"), delete("two")])
+    assert [fact.seq for fact in store.delta_for(A, 0).facts] == [3, 4, 5]
+    assert [fact.seq for fact in store.delta_for(A, 3).facts] == [4, 5]
