@@ -1,0 +1,112 @@
+"""What users, scripts and operators do, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.actions.host import HostIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """A container starts and is attached."""
+
+    host: HostIndex
+    """Where."""
+    container: str
+    """Its identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """A container's interface is taken away."""
+
+    host: HostIndex
+    """Where."""
+    container: str
+    """Its identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndContainer:
+    """A container ends, and its namespace with it."""
+
+    host: HostIndex
+    """Where."""
+    container: str
+    """Its identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Somebody asks for addresses, one for each name."""
+
+    host: HostIndex
+    """Where."""
+    idents: tuple[str, ...]
+    """Who shall hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAgain:
+    """A name claims the address that it has, as a restarted container does."""
+
+    host: HostIndex
+    """Where."""
+    ident: str
+    """Who."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Names give back what they hold."""
+
+    host: HostIndex
+    """Where."""
+    idents: tuple[str, ...]
+    """Who."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectTo:
+    """`weave connect`."""
+
+    host: HostIndex
+    """Where it is typed."""
+    target: HostIndex
+    """Whom to dial."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTarget:
+    """`weave forget`."""
+
+    host: HostIndex
+    """Where it is typed."""
+    target: HostIndex
+    """Whom not to dial any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePeers:
+    """`weave rmpeer`: the operator says that these hosts are dead."""
+
+    host: HostIndex
+    """Where it is typed."""
+    peers: tuple[HostIndex, ...]
+    """Who is dead."""
+    force: bool
+    """Go on without those that do not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetHost:
+    """`weave reset`: hand over all addresses, stop, forget everything. `Start` makes a new host of the same name."""
+
+    host: HostIndex
+    """Where it is typed."""
+
+
+PeopleAction = (
+    Attach | Detach | EndContainer | Take | ClaimAgain | GiveBack | ConnectTo | ForgetTarget | RemovePeers | ResetHost
+)

@@ -1,0 +1,134 @@
+"""Performs what people, scripts and container runtimes do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from core.events import Allocate, AttachAsked, Claim, Connect, ContainerGone, DetachAsked, Forget, Free, Leave
+from core.events import RemovePeers as RemoveCommand
+from sim import actions
+from sim.actions import Action, HostIndex
+from sim.names import address_of, netns_of
+from sim.scene import Scene
+
+
+def calm(scene: Scene) -> None:
+    """Let everybody find everybody, and give back so much space that nobody waits for want of it."""
+    for host in scene.world.hosts:
+        # What somebody told it to forget would keep it away for ever.
+        for target in scene.scenario.hosts[host.index].targets:
+            scene.operate(host, Connect((address_of(target),), False))
+    for host in scene.world.hosts:
+        free = [name for name, user in scene.books.users[host.index].items() if not user.is_attached]
+        if free:
+            _give_back(scene, actions.GiveBack(HostIndex(host.index), tuple(free)))
+
+
+def _attach(scene: Scene, action: actions.Attach) -> bool:
+    host, name = scene.world.hosts[action.host], action.container
+    if not scene.new_user(host, name, is_attached=True):
+        return False
+    host.netns[netns_of(name)] = None
+    request = scene.asking(host, name, "attach")
+    scene.world.apply(host, AttachAsked(request, name, "ethwe", netns_of(name), (), True))
+    return True
+
+
+def _detach(scene: Scene, action: actions.Detach) -> bool:
+    host, name = scene.world.hosts[action.host], action.container
+    if not scene.is_idle(host, name, is_attached=True):
+        return False
+    request = scene.asking(host, name, "detach")
+    scene.books.let_go(host.index, name)
+    scene.world.apply(host, DetachAsked(request, name, "ethwe", ()))
+    return True
+
+
+def _end_container(scene: Scene, action: actions.EndContainer) -> bool:
+    host, name = scene.world.hosts[action.host], action.container
+    if not scene.is_idle(host, name, is_attached=True):
+        return False
+    scene.books.let_go(host.index, name)
+    scene.world.end_netns(host, name)
+    scene.world.apply(host, ContainerGone(name))
+    return True
+
+
+def _take(scene: Scene, action: actions.Take) -> bool:
+    host = scene.world.hosts[action.host]
+    names = [name for name in action.idents if scene.new_user(host, name, is_attached=False)]
+    for name in names:
+        scene.command(host, name, "take", Allocate(name, ""))
+    return bool(names)
+
+
+def _claim_again(scene: Scene, action: actions.ClaimAgain) -> bool:
+    host, name = scene.world.hosts[action.host], action.ident
+    if not scene.is_idle(host, name, is_attached=False):
+        return False
+    address = scene.books.users[host.index][name].addresses[0]
+    scene.command(host, name, "claim", Claim(name, f"{address}/12"))
+    return True
+
+
+def _give_back(scene: Scene, action: actions.GiveBack) -> bool:
+    host = scene.world.hosts[action.host]
+    names = [name for name in action.idents if scene.is_idle(host, name, is_attached=False)]
+    for name in names:
+        scene.books.let_go(host.index, name)
+        scene.command(host, name, "give-back", Free(name, ""))
+    return bool(names)
+
+
+def _connect_to(scene: Scene, action: actions.ConnectTo) -> bool:
+    host = scene.world.hosts[action.host]
+    return action.target != action.host and scene.operate(host, Connect((address_of(action.target),), False))
+
+
+def _forget_target(scene: Scene, action: actions.ForgetTarget) -> bool:
+    return scene.operate(scene.world.hosts[action.host], Forget((address_of(action.target),)))
+
+
+def _remove_peers(scene: Scene, action: actions.RemovePeers) -> bool:
+    host = scene.world.hosts[action.host]
+    victims = [scene.world.hosts[index] for index in dict.fromkeys(action.peers)]
+    if host.heart is None or not victims or host in victims:
+        return False
+    if "false-death" not in scene.scenario.allow and not all(victim.is_dark for victim in victims):
+        return False
+    for victim in victims:
+        if victim.is_dark:
+            # The operator's word: nothing that was there is used any more.
+            for name in tuple(scene.books.users[victim.index]):
+                scene.books.let_go(victim.index, name)
+    names = tuple(victim.config.peer for victim in victims)
+    scene.command(host, "", "remove", RemoveCommand(names, action.force))
+    return True
+
+
+def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
+    host = scene.world.hosts[action.host]
+    # Who calls nobody would believe to be the first of a new network.
+    if host.heart is None or (not host.config.targets and "amnesia" not in scene.scenario.allow):
+        return False
+    for name in tuple(scene.books.users[host.index]):
+        scene.books.let_go(host.index, name)
+        scene.world.end_netns(host, name)
+    scene.command(host, "", "reset", Leave())
+    return True
+
+
+# Each performs the action that its key names; the table is the proof.
+PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
+    actions.Attach: _attach,
+    actions.Detach: _detach,
+    actions.EndContainer: _end_container,
+    actions.Take: _take,
+    actions.ClaimAgain: _claim_again,
+    actions.GiveBack: _give_back,
+    actions.ConnectTo: _connect_to,
+    actions.ForgetTarget: _forget_target,
+    actions.RemovePeers: _remove_peers,
+    actions.ResetHost: _reset_host,
+}

@@ -1,0 +1,115 @@
+"""A world, what its users rely on, and what both choosers and performers ask of them.
+
+Nothing here makes anything happen but requests: `perform` does, a topic a file, and `stage` opens the door to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.effects import Answer, Ok
+from core.events import Command, Commanded
+from core.replica import Replica
+from sim.books import Books, Pending, User
+from sim.names import netns_of
+from sim.scenario import Scenario
+from sim.world import Host, World
+
+USERS_MAX = 80
+"""Per host: more say nothing new."""
+
+
+class Scene:
+    """A world and its books."""
+
+    def __init__(self, world: World, scenario: Scenario) -> None:
+        self.world = world
+        self.scenario = scenario
+        self.books = Books.of(len(world.hosts))
+        self.is_over = False
+        """Trouble has ended: whoever goes down comes back."""
+
+    # What choosers ask.
+
+    def up(self) -> list[Host]:
+        """Return the hosts whose agents run."""
+        return [host for host in self.world.hosts if host.heart is not None]
+
+    def is_remembered(self, host: Host) -> bool:
+        """Say whether everything this host has said is held by all others, and it will hear of it again."""
+        hosts = self.world.hosts
+        if len(hosts) < 2 or any(other.heart is None for other in hosts) or not host.config.targets:
+            return False
+        if len({other.heart.store.digest.root: None for other in hosts if other.heart is not None}) > 1:
+            return False
+        # A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
+        return isinstance(host.heart, Replica) and host.heart.allocator.ring is not None
+
+    def old_users(self, host: Host, *, is_attached: bool) -> list[User]:
+        """Return the users of a host that have addresses and wait for nothing."""
+        busy = {pending.user: None for pending in self.books.pending[host.index].values()}
+        return [
+            user
+            for user in self.books.users[host.index].values()
+            if user.is_attached == is_attached and user.addresses and user.name not in busy
+        ]
+
+    # What performers ask.
+
+    def operate(self, host: Host, command: Command) -> bool:
+        """Let an operator command something; say whether anybody hears it."""
+        if host.heart is None:
+            return False
+        self.command(host, "", "operate", command)
+        return True
+
+    def command(self, host: Host, user: str, kind: str, command: Command) -> None:
+        """Command something on behalf of a user, and enter the request."""
+        if host.heart is not None:
+            self.world.apply(host, Commanded(self.asking(host, user, kind), command))
+
+    def asking(self, host: Host, user: str, kind: str) -> Any:
+        """Enter a request and return its number. Any: a RequestId, which only events need to know."""
+        request = host.next_request()
+        self.books.ask(host.index, request, Pending(user, kind, self.world.now_us))
+        return request
+
+    def new_user(self, host: Host, name: str, *, is_attached: bool) -> bool:
+        """Enter a user, if there is room and the name is free."""
+        users = self.books.users[host.index]
+        if host.heart is None or name in users or len(users) >= USERS_MAX:
+            return False
+        users[name] = User(name, is_attached)
+        return True
+
+    def is_idle(self, host: Host, name: str, *, is_attached: bool) -> bool:
+        """Say whether a user is there, has addresses and waits for nothing."""
+        user = self.books.users[host.index].get(name)
+        if host.heart is None or user is None or user.is_attached != is_attached or not user.addresses:
+            return False
+        return not self.books.is_busy(host.index, name)
+
+    # What the watcher passes on.
+
+    def answered(self, host: Host, answer: Answer) -> tuple[str, ...]:
+        """Enter an answer; return the addresses newly given with it. Raises: Violation."""
+        pending, addresses = self.books.answered(host.index, host.name, answer)
+        if pending.kind == "reset" and isinstance(answer.reply, Ok):
+            self.world.schedule(0, lambda: self._end_host(host))
+        return addresses
+
+    def crashed(self, host: Host) -> None:
+        """Forget the requests of a host that went down; with its power, its containers have gone, too."""
+        self.books.crashed(host.index)
+        for user in tuple(self.books.users[host.index].values()):
+            if user.is_attached and netns_of(user.name) not in host.netns:
+                self.books.let_go(host.index, user.name)
+                self.world.end_netns(host, user.name)
+
+    def _end_host(self, host: Host) -> None:
+        """Finish a reset: agent, kernel and memory are gone."""
+        if host.heart is not None:
+            self.world.crash(host, power=True)
+            host.disk.wipe()
+            if self.is_over:
+                self.world.start(host)
