@@ -270,6 +270,7 @@ class Replica:
         commit = self._commits.pop(event.ticket)
         if event.ticket == self._retry:
             self._retry, self._disk_trouble = None, ""
+            context.mark("replica.disk-recovered")
             context.note("INFO", "the journal takes commits again")
         if commit.own is not None:
             result = context.store.join(commit.own)
@@ -285,6 +286,7 @@ class Replica:
         self._unsaved.update((delta.origin, None) for delta in commit.foreign)
         self._undropped.update((origin, None) for origin in commit.dropped)
         if not self._disk_trouble:
+            self._context.mark("replica.disk-refused")
             text = f"cannot save: {event.reason}; peers hear nothing new from us until it works again"
             self._context.note("ERRO", text)
         self._retry, self._disk_trouble = None, event.reason
@@ -334,6 +336,7 @@ class Replica:
         while self._disk_trouble and self._waiting:
             _, effect = self._waiting.popleft()
             if isinstance(effect, Answer):
+                context.mark("replica.answer-unsaved")
                 context.emit(Answer(effect.request, Refusal(no_space)))
 
     def _commit(self, foreign: tuple[Delta, ...], dropped: tuple[Origin, ...]) -> None:
@@ -364,6 +367,7 @@ class Replica:
     def _save_again(self) -> None:
         """Offer the journal all that it has refused."""
         if self._commits:
+            self._context.mark("replica.retry-too-early")
             # Commits from before the trouble are still to be reported.
             self._context.timer(DISK, DISK_RETRY_MS)
             return
@@ -412,6 +416,7 @@ class Replica:
             return
         context = self._context
         me = Origin(context.me, max(seen, context.board.me.incarnation) + 1)
+        context.mark("replica.reborn")
         context.note(
             "WARN",
             f"peers know more of us than our journal does: it was rolled back; we go on as life {me.incarnation}",

@@ -280,6 +280,7 @@ class Allocator:
         if steward is None or self._seed.ring is None:
             return False
         prefix = f"ring/{self._seed.ring.ring_id}/"
+        self._context.mark("ipam.adopted-earlier-life")
         steward.space.adopt(claim for key, claim in claims if key.startswith(prefix))
         return True
 
@@ -307,6 +308,7 @@ class Allocator:
             wait.callback(f"{WAITS_MAX} requests wait for addresses already: {self._reason()}")
         else:
             if wait.ident in self._gone:
+                self._context.mark("ipam.container-back-in-time")
                 del self._gone[wait.ident]
                 self._context.timer(GONE + wait.ident, None)
             self._waits[wait.key] = wait
@@ -352,6 +354,7 @@ class Allocator:
 
     def _grace_over(self, container: str) -> None:
         if container in self._gone:
+            self._context.mark("ipam.grace-over")
             del self._gone[container]
             self.release(container, self._held.of(container))
 

@@ -108,6 +108,7 @@ class Asks:
                 continue
             ask.tried[source] = REFUSED
             if exact and self._view().owner_at(lo) == source:
+                self._context.mark("ipam.claim-refused")
                 ask.refusal = body.why[:WHY_SIZE_MAX]
             self._advance(ask)
         self._set_timer()
@@ -123,6 +124,7 @@ class Asks:
                 ask.tried.clear()
                 ask.rounds += 1
             else:
+                self._context.mark("ipam.owner-silent")
                 ask.tried[ask.donor] = SILENT
             self._advance(ask)
         self._set_timer()
@@ -157,11 +159,16 @@ class Asks:
             if not hint and not exact:
                 ask.tried[owner] = FULL
             elif self._reachable(owner) and self._send_to(owner, SpaceAsk(lo, hi, exact)):
+                if ask.tried:
+                    self._context.mark("ipam.asked-next-owner")
                 ask.donor = owner
                 ask.due_ms = self._context.at.mono_ms + SILENCE_MS
                 return
             else:
+                self._context.mark("ipam.owner-unreachable")
                 ask.tried[owner] = UNREACHABLE
+        if ask.tried:
+            self._context.mark("ipam.nobody-gives")
         ask.donor = None
         ask.due_ms = self._context.at.mono_ms + REST_MS
 

@@ -37,6 +37,7 @@ class Leaving:
         if self._space.ranges():
             heir = next((peer for peer in self._context.board.peers() if peer != me and self._reachable(peer)), None)
             if heir is None:
+                self._context.mark("leaving.no-heir")
                 text = (
                     "no peer can be reached that would inherit our addresses: connect one, or run 'weave rmpeer' there"
                 )

@@ -87,6 +87,7 @@ class Seed:
     def recall(self, decision: SeedAccepted) -> None:
         """Take up the decision that an earlier life of ours had written down."""
         if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is None:
+            self._context.mark("seed.decision-recalled")
             self._context.write(put(DECIDED_KEY, decision))
         self.step()
 
@@ -96,6 +97,7 @@ class Seed:
             return
         self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
         if self._is_elector() and self._in_sync() and self._is_outbid():
+            self._context.mark("seed.outbid")
             self._propose()
         self.step()
 
@@ -208,6 +210,7 @@ class Seed:
     def _accept(self) -> bool:
         """Answer the greatest proposal, if we may."""
         if not self._may_vote(self._context.me):
+            self._context.mark("seed.no-vote-after-amnesia")
             return False
         board, me = self._context.board, self._context.me
         best = max(self._proposals(), default=None)
@@ -219,6 +222,7 @@ class Seed:
         accepted = board.get(me, ACCEPTED_KEY, SeedAccepted)
         held: Ballot = (0, "") if accepted is None else (accepted.round, accepted.proposer)
         if ballot < promised:
+            self._context.mark("seed.old-ballot-refused")
             return False
         if ballot > promised:
             self._context.write(put(PROMISE_KEY, SeedPromise(*ballot)))
@@ -238,6 +242,8 @@ class Seed:
             return False
         votes = [vote for peer in promisers if (vote := board.get(peer, ACCEPTED_KEY, SeedAccepted)) is not None]
         last = max(votes, key=_ballot, default=None)
+        if last is not None:
+            self._context.mark("seed.adopted-vote")
         value = tuple(sorted(peer for peer, _ in self._acceptors()))[:NAMES_MAX] if last is None else last.value
         self._context.write(put(PROPOSAL_KEY, SeedProposal(proposal.round, value)))
         return True

@@ -59,8 +59,10 @@ class Space:
         view = self._ring.view()
         if view is not self._seen:
             notes = [claim for claim in self._claims() if claim.owner != self._context.me]
-            mine = (run for run in view.runs if run.owner == self._context.me)
+            mine = tuple(run for run in view.runs if run.owner == self._context.me)
             self._ranges = tuple(part for run in mine for part in _without(run, notes))
+            if self._ranges != mine:
+                self._context.mark("ipam.note-denies")
             self._seen = view
         return self._ranges
 
@@ -78,6 +80,7 @@ class Space:
                 continue
             used = self._held.between(at, end)
             if run.generation and squatted:
+                self._context.mark("ipam.squatted")
                 inside = squatted[bisect_left(squatted, at) : bisect_left(squatted, end)]
                 used = sorted(dict.fromkeys([*used, *inside]))
             for stop in (*used, Address(end)):
@@ -157,7 +160,10 @@ class Space:
         if additions or any(self._hint(claim) != claim.free for claim in own if claim.owner == self._context.me):
             self._restate(additions)
         if len(own) >= CLAIMS_TIDY:
-            self._restate(self._joined_notes())
+            joined = tuple(self._joined_notes())
+            if joined:
+                self._context.mark("ipam.joined-notes")
+            self._restate(joined)
         return bool(received)
 
     def adopt(self, claims: Iterable[RingClaim]) -> None:

@@ -50,6 +50,7 @@ class Steward:
         an address that is not ours has old facts, and will hear of the owner; it gets no answer.
         """
         if self.space.has_pending_gift(asker, ask.lo, ask.hi):
+            self._context.mark("ipam.asked-twice")
             return ""
         if ask.exact:
             if not all(self.space.owns(address) for address in (ask.lo, Address(ask.hi - 1))):

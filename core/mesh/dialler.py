@@ -170,6 +170,7 @@ class Dialler:
         now = self._context.at.mono_ms
         for place in self._places.values():
             if place.wait_ms > WAIT_MIN_MS and place.state == "idle":
+                self._context.mark("dialler.wait-cut-short")
                 place.wait_ms = WAIT_MIN_MS
                 place.due_ms = min(place.due_ms, now + self._jittered(WAIT_MIN_MS))
         self.work()

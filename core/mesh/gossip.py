@@ -80,6 +80,7 @@ class Gossip:
         for origin in lost:
             del self._asked[origin]
         if lost:
+            self._context.mark("gossip.asked-neighbour-lost")
             self._compare()
 
     def announce(self, origin: Origin, source: LinkId | None = None) -> None:
@@ -177,7 +178,10 @@ class Gossip:
         wanted = self._wanted.get(link, {})
         needs = []
         for origin, seq in heads:
-            if self._is_past(origin) or self._is_ours(origin, seq):
+            if self._is_past(origin):
+                self._context.mark("gossip.past-life-offered")
+                continue
+            if self._is_ours(origin, seq):
                 continue
             head = self._context.store.head(origin)
             known = 0 if head is None else head.seq
@@ -186,6 +190,8 @@ class Gossip:
             wanted[origin] = max(seq, wanted.get(origin, 0))
             asked_seq, _, asked_ms = self._asked.get(origin, (0, link, 0))
             if asked_seq < seq or now - asked_ms >= ASK_AGAIN_MS:
+                if asked_seq >= seq:
+                    self._context.mark("gossip.asked-again")
                 self._asked[origin] = (seq, link, now)
                 needs.append((origin, known))
         if needs:
@@ -220,11 +226,15 @@ class Gossip:
                 continue
             result = self._context.learn(delta)
             match result:
-                case Joined():
+                case Joined(_, _, removed):
+                    if removed:
+                        self._context.mark("gossip.stream-replaced")
                     self.announce(origin, link)
                 case Gap(_, known):
+                    self._context.mark("gossip.gap")
                     needs.append((origin, known))
                 case Equivocation(_, seq):
+                    self._context.mark("gossip.equivocation")
                     self._alarm(
                         f"{origin.peer} has said two different things under number {seq}: is its name used twice?"
                     )
@@ -232,6 +242,7 @@ class Gossip:
                     if delta.since == 0:
                         return f"stream of {origin.peer}: {why}"
                     # Our copy may be the one that differs: replace it.
+                    self._context.mark("gossip.corrupt-replaced")
                     needs.append((origin, 0))
         if needs:
             self._context.emit(Send(link, Need(tuple(needs))))
@@ -260,6 +271,7 @@ class Gossip:
             return False
         head = self._context.store.head(me)
         if origin != me or seq > (0 if head is None else head.seq):
+            self._context.mark("gossip.own-stream-ahead")
             self.rolled_back_to = max(origin.incarnation, self.rolled_back_to or 0)
         return True
 

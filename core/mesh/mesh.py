@@ -92,6 +92,8 @@ class Mesh:
         if name == ALONE:
             self._alone_rounds += 1
             if self._sessions.links and self._alone_rounds < ALONE_ROUNDS_MAX:
+                if not self._gossip.has_caught_up:
+                    self._context.mark("mesh.neighbour-slow-to-tell")
                 self._context.timer(ALONE, ALONE_MS)
             else:
                 self._is_alone = True

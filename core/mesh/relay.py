@@ -32,6 +32,7 @@ class Relay:
         if message.destination == self._context.me:
             return ((message.source, message.body),)
         if message.ttl > 0:
+            self._context.mark("relay.passed-on")
             self._forward(Routed(message.source, message.destination, message.ttl - 1, message.body))
         return ()
 
@@ -39,6 +40,7 @@ class Relay:
         hop = self._topology.next_hops.get(message.destination)
         link = None if hop is None else self._links().get(hop)
         if link is None:
+            self._context.mark("relay.no-way")
             return False
         self._context.emit(Send(link, message))
         return True

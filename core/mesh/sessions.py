@@ -197,10 +197,12 @@ class Sessions:
         elif name.startswith(HANDSHAKE):
             session = self._sessions.get(LinkId(int(name.removeprefix(HANDSHAKE))))
             if session is not None and session.hello is None:
+                self._context.mark("sessions.no-hello")
                 self.close(session, f"no Hello within {HANDSHAKE_MS // 1000} seconds")
         elif name.startswith(HOLD):
             peer = PeerName(name.removeprefix(HOLD))
             if peer not in self._by_peer:
+                self._context.mark("sessions.held-link-expired")
                 self._retract(peer)
         else:
             return False
@@ -217,6 +219,7 @@ class Sessions:
         for link in tuple(self._by_peer.values()):
             session = self._sessions[link]
             if now - session.heard_ms >= SILENCE_MS:
+                self._context.mark("sessions.silent-peer")
                 self.close(session, f"nothing heard for {SILENCE_MS // 1000} seconds")
             else:
                 self._context.emit(Send(link, Heartbeat()))
@@ -244,15 +247,21 @@ class Sessions:
             assert rival.hello is not None, "it stands"
             if rival.hello.uid == hello.uid and self._rank(rival, hello.peer) > self._rank(session, hello.peer):
                 session.hello = hello
+                self._context.mark("sessions.spare-closed")
                 self.close(session, f"Multiple connections to {hello.peer}({hello.nickname})", is_spare=True)
                 return
         session.hello = hello
         self._by_peer[hello.peer] = session.link
         if rival is not None:
+            if rival.hello is not None and rival.hello.uid != hello.uid:
+                self._context.mark("sessions.peer-restarted-unnoticed")
             self.close(rival, f"Multiple connections to {hello.peer}({hello.nickname})", is_spare=True)
         self._context.timer(HOLD + hello.peer, None)
         record = LinkRecord(str(session.remote), session.outbound, True, "fastdp")
-        if self._context.board.get(self._context.me, link_key(hello.peer), LinkRecord) != record:
+        before = self._context.board.get(self._context.me, link_key(hello.peer), LinkRecord)
+        if before is not None and rival is None:
+            self._context.mark("sessions.held-link-resumed")
+        if before != record:
             self._context.write(put(link_key(hello.peer), record))
         self._up(session.link, hello.peer)
 
@@ -276,6 +285,7 @@ class Sessions:
             if now - session.heard_ms < FRESH_MS:
                 self._context.timer(HOLD + peer, HOLD_MS)
             else:
+                self._context.mark("sessions.silent-line-ended")
                 self._context.timer(HOLD + peer, None)
                 self._retract(peer)
         elif peer is None and not session.outbound:

@@ -43,6 +43,8 @@ class ShortIds:
         """Draw a number when we have none; call this only when we know what others have."""
         if self.mine() is not None:
             return
+        if self._context.board.get(self._context.me, KEY, ShortIdRecord) is not None:
+            self._context.mark("shortids.clash-lost")
         taken = dict.fromkeys(self.of_peers().values())
         free = [number for number in range(1, SHORT_ID_MAX + 1) if number not in taken]
         if free:

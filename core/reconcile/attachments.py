@@ -186,6 +186,7 @@ class Attachments:
             if self._coming.get(place) is not coming:
                 continue
             if coming.record is not None and self._durable(place) != coming.record:
+                self._context.mark("attachments.disk-failed")
                 self._context.refuse(coming.event.request, why)
                 self._undo(place, coming)
 
@@ -195,10 +196,14 @@ class Attachments:
         Undoing one request may settle others, in here again: what is no longer there has been dealt with.
         """
         for place, coming in tuple(self._coming.items()):
-            if coming.record is None or self._coming.get(place) is not coming:
+            if self._coming.get(place) is not coming:
+                self._context.mark("attachments.settled-within")
+                continue
+            if coming.record is None:
                 continue
             refusal = self._refusal(place)
             if refusal is not None:
+                self._context.mark("attachments.kernel-refused")
                 self._context.refuse(coming.event.request, f"{refusal.why}; {refusal.hint}")
                 self._undo(place, coming)
             elif self._durable(place) == coming.record and self._is_up(place, coming.record):
@@ -314,6 +319,7 @@ class Attachments:
         if coming.record is None:
             self._give_back(event.container, self._allocator.held(event.container), coming.held_before)
         elif coming.added:
+            self._context.mark("attachments.undone-in-kernel")
             self._going[place] = Going(coming.added, ())
             self._reconciler.dirty()
             self.settle()

@@ -178,6 +178,8 @@ class Reconciler:
                     held[attachment] = True
             elif attachment is None or attachment not in held:
                 ready.append(op)
+            else:
+                self._context.mark("reconciler.held-back")
         return tuple(ready)
 
     def _failed(self, op: Op, result: Again | Refused) -> None:
@@ -200,6 +202,7 @@ class Reconciler:
             return
         self._observed.pop(op.object.key, None)
         for other in vanish_with(op.object, tuple(self._observed.values())):
+            self._context.mark("reconciler.vanished-with-parent")
             del self._observed[other.key]
 
     def _arm_retry(self) -> None:
