@@ -32,8 +32,6 @@ class Path:
     """Least time on the way."""
     jitter_us: int
     """Up to this much more, evenly drawn."""
-    loss: float
-    """Chance that a message waits for a retransmission; lost again with the same chance."""
 
 
 @dataclass(slots=True)
@@ -75,7 +73,6 @@ class Network:
 
     def __init__(
         self,
-        host_count: int,
         seed: str,
         *,
         schedule: Callable[[int, Callable[[], None]], None],
@@ -88,16 +85,14 @@ class Network:
         self._receive = receive
         self._down = down
         self._clock = clock
-        self._streams: dict[tuple[int, int], random.Random] = {}
-        self._paths: dict[tuple[int, int], Path] = {}
+        self._seed = seed
+        self._roads: dict[tuple[int, int], tuple[Path, random.Random]] = {}
+        self._loss = 0.0
         self._walls: dict[tuple[int, int], None] = {}
         self._cuts: dict[tuple[int, int], None] = {}
-        self.connections: list[Connection] = []
-        for source in range(host_count):
-            for target in range(host_count):
-                entropy = random.Random(f"{seed}/path/{source}/{target}")
-                self._streams[source, target] = entropy
-                self._paths[source, target] = Path(entropy.choice((100, 1_000, 20_000)), entropy.choice((50, 5_000)), 0)
+        self._connections: dict[tuple[int, LinkId], Connection] = {}
+        self.draw_path: Callable[[random.Random], Path] = any_path
+        """Decides how a path behaves when something goes there for the first time."""
 
     def wall(self, source: int, target: int) -> None:
         """Remove the path from one host to another for good."""
@@ -105,8 +100,7 @@ class Network:
 
     def lose(self, loss: float) -> None:
         """Set the loss of all paths."""
-        for pair, path in self._paths.items():
-            self._paths[pair] = Path(path.latency_us, path.jitter_us, loss)
+        self._loss = loss
 
     def cut(self, source: int, target: int) -> None:
         """Stop everything from one host to another."""
@@ -119,22 +113,31 @@ class Network:
             for end in connection.ends:
                 self._release(connection, end)
 
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All connections that somebody can use or that owe somebody something, oldest first."""
+        return tuple(self._connections.values())
+
     def passes(self, source: int, target: int) -> bool:
         """Say whether anything gets from one host to another."""
         return (source, target) not in self._cuts and (source, target) not in self._walls
 
     def delay_us(self, source: int, target: int) -> int:
         """Draw how long the next message takes."""
-        path, entropy = self._paths[source, target], self._streams[source, target]
+        road = self._roads.get((source, target))
+        if road is None:
+            entropy = random.Random(f"{self._seed}/path/{source}/{target}")
+            road = self._roads[source, target] = self.draw_path(entropy), entropy
+        path, entropy = road
         delay_us = path.latency_us + entropy.randint(0, path.jitter_us)
-        while path.loss and entropy.random() < path.loss:
+        while self._loss and entropy.random() < self._loss:
             delay_us += STALL_US
         return delay_us
 
     def connect(self, source: End, target: End) -> Connection:
         """Make a connection; both ends may be used at once."""
         connection = Connection((source, target))
-        self.connections.append(connection)
+        self._connections[source.host, source.link] = connection
         return connection
 
     def send(self, connection: Connection, sender: End, message: Message | None) -> None:
@@ -209,5 +212,11 @@ class Network:
     def _forget(self, connection: Connection) -> None:
         """Drop a connection that nobody can use and that owes nobody anything."""
         held = any(end.held for end in connection.ends) and not connection.is_dead
-        if not any(end.is_open for end in connection.ends) and not held and connection in self.connections:
-            self.connections.remove(connection)
+        if not any(end.is_open for end in connection.ends) and not held:
+            source = connection.ends[0]
+            self._connections.pop((source.host, source.link), None)
+
+
+def any_path(entropy: random.Random) -> Path:
+    """Draw a path through a rack, a town or a continent, with or without busy queues."""
+    return Path(entropy.choice((100, 1_000, 20_000)), entropy.choice((50, 5_000)))

@@ -21,6 +21,8 @@ class Trace:
     """Hashes every line, keeps the newest."""
 
     def __init__(self) -> None:
+        self.is_kept = True
+        """Off for runs that are too large to be told line by line; then nothing need be added."""
         self._hash = blake2b(digest_size=16)
         self.line_count = 0
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)

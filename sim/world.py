@@ -170,8 +170,8 @@ class World:
         self.now_us = 0
         self.trace = Trace()
         self.hosts = tuple(_host(seed, index, config) for index, config in enumerate(configs))
+        self._by_address = {address_of(host.index): host for host in self.hosts}
         self.network = Network(
-            len(configs),
             seed,
             schedule=self.schedule,
             receive=self._receive,
@@ -258,7 +258,8 @@ class World:
         assert not self._is_applying, "an effect must not cause an event at once"
         self._is_applying = True
         effects = host.heart.apply(event, host.clock.at(self.now_us))
-        self.trace.add(self.now_us, host.name, f"{event_text(event)} -> {effects_text(effects)}")
+        if self.trace.is_kept:
+            self.trace.add(self.now_us, host.name, f"{event_text(event)} -> {effects_text(effects)}")
         doom = host.doom if effects else None
         for effect in effects if doom is None else effects[: doom[0]]:
             self._carry_out(host, effect)
@@ -455,10 +456,8 @@ class World:
         return fail
 
     def _host_at(self, name: str, port: int) -> Host | None:
-        for host in self.hosts:
-            if address_of(host.index) == name and host.config.port == port:
-                return host
-        return None
+        host = self._by_address.get(name)
+        return None if host is None or host.config.port != port else host
 
 
 def _add(total: dict[str, int], counts: dict[str, int]) -> None:
