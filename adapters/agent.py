@@ -20,8 +20,9 @@ from adapters.clock import now
 from adapters.control.http import ControlError, ControlServer
 from adapters.journal import Journal
 from adapters.journal_file import JournalError
-from adapters.loop import Loop
+from adapters.loop import Heart, Loop
 from adapters.mesh.transport import Transport, TransportError
+from adapters.recorder import RecordedHeart, Recorder
 from adapters.settings import LEVELS, Settings
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
@@ -87,9 +88,15 @@ class _Agent:
         )
         for text in filter(None, (self._warning, *journal.recovered_notes)):
             self._note("WARN", text)
-        self._replica = Replica(config, recovered, random.Random(secrets.randbits(128)))
+        entropy = secrets.randbits(128)
+        heart: Heart
+        heart = self._replica = Replica(config, recovered, random.Random(entropy))
+        recorder = None
+        if settings.record is not None:
+            recorder = Recorder(settings.record, size_max=settings.record_size_max, note=self._note)
+            heart = RecordedHeart(heart, recorder)
         driver = KernelDriver(config.bridge, config.port + 1)
-        self._loop = loop = Loop(self._replica, journal, driver, answer=self._answer, note=self._note)
+        self._loop = loop = Loop(heart, journal, driver, answer=self._answer, note=self._note)
         transport = loop.transport = Transport(loop.report, port=config.port, host=settings.host)
         control = ControlServer(settings, ask=self._ask, describe=lambda: self._replica.describe(now()), stop=loop.stop)
         monitor = Monitor(config.bridge, config.port + 1)
@@ -101,11 +108,16 @@ class _Agent:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio_loop.add_signal_handler(number, loop.stop)
             self._note("INFO", f"weave {config.version}; our name is {config.peer}({config.nickname})")
+            if recorder is not None:
+                # Not earlier: a start that fails must not put aside the recording of one that went well.
+                recorder.begin(config, recovered, entropy)
             loop.report(Started())
             watching = asyncio.create_task(self._watch_namespaces())
             ready("ok")
             await loop.run()
             self._note("INFO", "stopping; the kernel goes on forwarding")
+            if recorder is not None:
+                recorder.end("the agent was stopped")
         finally:
             if watching is not None:
                 watching.cancel()
@@ -114,6 +126,8 @@ class _Agent:
             await control.close()
             await transport.close()
             loop.close()
+            if recorder is not None:
+                recorder.close()
 
     def _ask(self, make: Callable[[RequestId], Event]) -> tuple[asyncio.Future[Ok | Refusal], Callable[[], None]]:
         """Ask the replica something; return its answer to come, and how to want it no more."""

@@ -31,6 +31,9 @@ MTU_MIN, MTU_MAX = 576, 65_485
 """An IPv4 host must take 576 bytes; above, the outer headers no longer fit into 65,535."""
 RANGE_PREFIX_MAX = 30
 NAME_SIZE = 6
+MIB = 1024 * 1024
+RECORD_MIB, RECORD_MIB_MAX = 64, 4096
+"""Some 300,000 events, weeks of a quiet agent; a replay holds all of it in memory."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -58,6 +61,10 @@ class Settings:
     """Least important level that is logged."""
     range_is_default: bool
     """The address range was not asked for."""
+    record: Path | None
+    """Where to record what the heart is told; None for nowhere."""
+    record_size_max: int
+    """Bytes that the recording may have."""
 
     @property
     def socket(self) -> Path:
@@ -82,6 +89,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         # Whoever sets it counts on encryption.
         raise SettingsError("WEAVE_PASSWORD is set, and there is no encryption yet: unset it to go on without")
     peers = tuple(asked.peers)
+    record = asked.record or env.get("WEAVE_RECORD")
     if asked.resume and peers:
         raise SettingsError("You must not specify an initial peer list in conjunction with --resume")
     port = _port(asked.port if asked.port is not None else env.get("WEAVE_PORT") or DEFAULT_PORT)
@@ -110,6 +118,8 @@ def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         data=data,
         level=asked.log_level,
         range_is_default=asked.ipalloc_range is None,
+        record=Path(record) if record else None,
+        record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
     )
 
 
@@ -188,6 +198,8 @@ def _parser() -> _Parser:
     add("--metrics-addr", metavar="HOST:PORT", help=f"metrics and status, empty for none ({METRICS_ADDRESS})")
     add("--data-dir", metavar="DIR", help=f"where the journal is ({DATA_DIRECTORY}, or WEAVE_DATA_DIR)")
     add("--log-level", choices=LEVELS, default="info", help="least important lines that are logged (info)")
+    add("--record", metavar="FILE", help="record all that happens, for a replay (off, or WEAVE_RECORD)")
+    add("--record-limit", metavar="MIB", default=RECORD_MIB, help=f"size at which recording stops ({RECORD_MIB})")
     for flag in ("--no-dns", "--without-dns", "--no-restart"):
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in ("--plugin", "--proxy"):

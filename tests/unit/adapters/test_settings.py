@@ -33,6 +33,14 @@ def test_options_come_before_the_environment() -> None:
     assert (settings.config.port, settings.config.mtu, settings.http) == (8000, 1450, "")
 
 
+def test_nothing_is_recorded_unless_asked_for() -> None:
+    assert parse(NAME, {"WEAVE_RECORD": ""}).record is None
+    by_env = parse(NAME, {"WEAVE_RECORD": "/a"})
+    assert (by_env.record, by_env.record_size_max) == (Path("/a"), 64 * 1024 * 1024)
+    by_option = parse((*NAME, "--record", "/b", "--record-limit", "2"), {"WEAVE_RECORD": "/a"})
+    assert (by_option.record, by_option.record_size_max) == (Path("/b"), 2 * 1024 * 1024)
+
+
 def test_peers_and_options_may_be_mixed() -> None:
     config = parse((*NAME, "one", "--no-discovery", "two:7000", "--nickname", "n"), {}).config
     assert config.targets == ("one", "two:7000")
@@ -69,6 +77,7 @@ def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off(
         (("--port", "65535"), "--port"),
         (("--mtu", "100"), "--mtu"),
         (("--conn-limit", "-1"), "--conn-limit"),
+        (("--record-limit", "0"), "--record-limit"),
         (("--nonsense",), "--nonsense"),
         (("--password", "x"), "--password"),
     ],
