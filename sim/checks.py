@@ -10,9 +10,12 @@ I8  stores become equal, kernels as desired, requests answered, and nothing prom
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.board import Board
 from core.config import Recovered
-from core.effects import Answer, Persist
+from core.effects import Answer, Effect, Persist
+from core.events import Event
 from core.ipam.retired import PREFIX as RETIRED
 from core.ipam.ring import Ring, RingView
 from core.kinds import RetiredRecord
@@ -98,6 +101,9 @@ class Checks:
 
     def started(self, host: Host, recovered: Recovered) -> None:
         """Nothing to check."""
+
+    def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
+        """Nothing to check; each effect that matters is looked at when it is carried out."""
 
     def stepped(self, host: Host) -> None:
         """Nothing to check at every step; `snapshot` looks at whole stores."""

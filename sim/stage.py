@@ -27,6 +27,8 @@ class Stage(Scene):
         super().__init__(world, scenario)
         self.done: dict[str, int] = {}
         """How often each kind of action took place, by name."""
+        self.performed: Callable[[Action], None] | None = None
+        """Who wants to know what takes place, when it has."""
 
     def perform(self, action: Action) -> bool:
         """Let something happen now; say whether it made sense and took place."""
@@ -35,6 +37,8 @@ class Stage(Scene):
             name = action_name(action)
             self.done[name] = self.done.get(name, 0) + 1
             self.world.trace.add(self.world.now_us, "stage", repr(action))
+            if self.performed is not None:
+                self.performed(action)
         return took_place
 
     def calm(self) -> None:

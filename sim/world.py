@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -99,6 +99,9 @@ class Watcher(Protocol):
 
     def persisted(self, host: Host, effect: Persist) -> None:
         """A commit has taken place; synced ones survive everything but the loss of the disk."""
+
+    def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
+        """A host has decided on an event; these effects are carried out next, all unless it crashes among them."""
 
     def stepped(self, host: Host) -> None:
         """A host has applied an event, and its effects are carried out."""
@@ -261,7 +264,11 @@ class World:
         if self.trace.is_kept:
             self.trace.add(self.now_us, host.name, f"{event_text(event)} -> {effects_text(effects)}")
         doom = host.doom if effects else None
-        for effect in effects if doom is None else effects[: doom[0]]:
+        if doom is not None:
+            effects = effects[: doom[0]]
+        if self.watcher is not None:
+            self.watcher.applied(host, event, effects)
+        for effect in effects:
             self._carry_out(host, effect)
         self._is_applying = False
         if doom is not None:

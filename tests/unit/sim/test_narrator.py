@@ -1,0 +1,106 @@
+"""What a narrator remembers of a run: who did what, what was sent and written, and what became of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim import narrator
+from sim.actions import Attach, CutPower, Detach, Doom, Heal, HostIndex, Kill, Split, Start
+from sim.draw import draw
+from sim.explore import run_seed
+from sim.narrator import tell
+from sim.run import play
+from sim.scenario import HostSpec, Scenario, Step
+from sim.story import Asked, Began, Ended, Fate, Operated, PathsCut, Performed, Sent, Story, Wrote
+
+A, B = HostIndex(0), HostIndex(1)
+HOSTS = (HostSpec("a", ()), HostSpec("b", (A,)))
+
+
+def story_of(*steps: Step) -> Story:
+    return tell(Scenario("5", HOSTS, "10.32.0.0/24", "seed", 6_000, steps))
+
+
+def test_looking_on_changes_nothing() -> None:
+    for seed in (4, 9, 20):
+        assert tell(draw(seed), chooses=True).report == run_seed(seed)
+
+
+def test_happenings_come_in_order_with_their_hosts() -> None:
+    story = story_of(Step(500, Attach(A, "web")), Step(1_000, Detach(A, "web")))
+    times = [happening.at_us for happening in story.happenings]
+    assert times == sorted(times)
+    assert story.names == ("a", "b")
+    assert [item for item in story.happenings if isinstance(item, Performed)] == [
+        Performed(500_000, Attach(A, "web")),
+        Performed(1_000_000, Detach(A, "web")),
+    ]
+    assert [item.host for item in story.happenings if isinstance(item, Began)] == [0, 1]
+    assert story.calm_us == 6_000_000 <= story.end_us
+    assert not story.left_out
+
+
+def test_a_request_is_remembered_with_its_answer_and_what_it_changed() -> None:
+    story = story_of(Step(500, Attach(A, "web")))
+    [asked] = [item for item in story.happenings if isinstance(item, Asked) and item.at_us == 500_000]
+    assert asked.reply is not None
+    assert asked.done_us > asked.at_us
+    operations = [item for item in story.happenings if isinstance(item, Operated) and item.host == 0]
+    assert any(item.at_us > 500_000 and item.op.object.key == ("endpoint", "web", "ethwe") for item in operations)
+    [wrote] = [item for item in story.happenings if isinstance(item, Wrote) and item.at_us == 500_000]
+    assert (wrote.host, wrote.fate) == (0, Fate.ARRIVED)
+    assert {fact.key.split("/")[0] for fact in wrote.facts} == {"att", "ip"}
+
+
+def test_what_is_sent_into_a_cut_waits_for_the_heal() -> None:
+    story = story_of(Step(1_000, Split((B,))), Step(1_500, Attach(A, "web")), Step(3_000, Heal()))
+    cuts = [item for item in story.happenings if isinstance(item, PathsCut)]
+    assert cuts == [PathsCut(1_000_000, ((0, 1), (1, 0))), PathsCut(3_000_000, ())]
+    waiting = [item for item in story.happenings if isinstance(item, Sent) and item.was_cut]
+    assert waiting
+    for item in waiting:
+        assert item.fate is Fate.ARRIVED
+        assert item.at_us < 3_000_000 < item.done_us
+
+
+def test_a_cut_that_nobody_heals_ends_with_the_trouble() -> None:
+    cuts = [item for item in story_of(Step(1_000, Split((B,)))).happenings if isinstance(item, PathsCut)]
+    assert cuts[-1] == PathsCut(6_000_000, ())
+
+
+def test_what_a_dead_host_had_begun_is_lost() -> None:
+    story = story_of(Step(500, Attach(A, "web")), Step(500, CutPower(A)), Step(1_000, Kill(B)), Step(2_000, Start(A)))
+    assert [item for item in story.happenings if isinstance(item, Ended)] == [
+        Ended(500_000, 0, True),
+        Ended(1_000_000, 1, False),
+    ]
+    assert [item.host for item in story.happenings if isinstance(item, Began)] == [0, 1, 0, 1]
+    lost = [item for item in story.happenings if isinstance(item, Wrote) and item.fate is Fate.LOST]
+    assert [(item.at_us, item.done_us) for item in lost] == [(500_000, 500_000)]
+    [asked] = [item for item in story.happenings if isinstance(item, Asked) and item.at_us == 500_000]
+    assert asked.reply is None
+
+
+def test_effects_after_a_crash_are_not_told() -> None:
+    whole = story_of(Step(500, Attach(A, "web")))
+    cut_short = story_of(Step(499, Doom(A, 0, False)), Step(500, Attach(A, "web")))
+    assert any(isinstance(item, Wrote) and item.at_us == 500_000 for item in whole.happenings)
+    assert not any(isinstance(item, Wrote) and item.at_us == 500_000 for item in cut_short.happenings)
+
+
+def test_messages_find_their_arrival_in_all_trouble() -> None:
+    story = tell(draw(12), chooses=True)
+    sent = [item for item in story.happenings if isinstance(item, Sent)]
+    assert all(item.at_us <= item.done_us for item in sent)
+    fates = {item.fate for item in sent}
+    assert {Fate.ARRIVED, Fate.LOST} <= fates
+
+
+def test_the_oldest_of_too_many_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = Scenario("5", HOSTS, "10.32.0.0/24", "seed", 6_000, (Step(500, Attach(A, "web")),))
+    before = tell(scenario)
+    monkeypatch.setattr(narrator, "OFTEN_MAX", 20)
+    story = tell(scenario)
+    assert story.left_out == len(before.happenings) - len(story.happenings) > 0
+    assert sum(isinstance(item, Performed) for item in story.happenings) == 1
+    assert play(scenario).proof == story.report.proof
