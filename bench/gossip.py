@@ -12,7 +12,9 @@ from core.reconcile.objects import Op, OpResult
 from core.replica import Replica
 from core.types import PeerName, subnet_of
 from core.wire import encode
-from sim.world import Host, World, address_of
+from sim.host import Host
+from sim.names import address_of
+from sim.world import World
 
 PEERS = 50
 NEIGHBOURS = 4

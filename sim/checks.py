@@ -23,11 +23,11 @@ from core.messages import Deltas, Have, Message
 from core.reconcile.objects import Endpoint, EndpointAddress, Op, OpResult, Verb
 from core.replica import Replica
 from core.types import Address, address_of
-from crdt.fact import Fact, Origin
+from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
 from sim.books import Violation
+from sim.host import Host
 from sim.stage import Stage
-from sim.world import Host
 
 
 class Checks:
@@ -59,14 +59,7 @@ class Checks:
 
     def persisted(self, host: Host, effect: Persist) -> None:
         """Let the observer know what is durable now, and who was called dead."""
-        for delta in effect.deltas:
-            if delta.origin.peer != host.config.peer:
-                continue
-            result = self._store.join(delta)
-            if isinstance(result, Joined):
-                self._board.absorb(delta.origin, result.changed, result.removed)
-                if any(fact.key.startswith(RETIRED) for fact in delta.facts):
-                    self._note_blind()
+        self._observe(host, effect.deltas)
 
     def answered(self, host: Host, answer: Answer) -> None:
         """Check I2 on what was promised, and I3 on who promised it."""
@@ -100,7 +93,8 @@ class Checks:
         self._stage.crashed(host)
 
     def started(self, host: Host, recovered: Recovered) -> None:
-        """Nothing to check."""
+        """Let the observer know what is durable though nobody was told: a commit may survive the crash it ran into."""
+        self._observe(host, recovered.streams)
 
     def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
         """Nothing to check; each effect that matters is looked at when it is carried out."""
@@ -182,6 +176,17 @@ class Checks:
             self._check_shown(host, heart)
 
     # Helpers.
+
+    def _observe(self, host: Host, deltas: tuple[Delta, ...]) -> None:
+        """Join what a host says of itself."""
+        for delta in deltas:
+            if delta.origin.peer != host.config.peer:
+                continue
+            result = self._store.join(delta)
+            if isinstance(result, Joined):
+                self._board.absorb(delta.origin, result.changed, result.removed)
+                if any(fact.key.startswith(RETIRED) for fact in delta.facts):
+                    self._note_blind()
 
     def _check_durable(self, host: Host, origin: Origin, seq: int) -> None:
         if host.heart is None or origin != host.heart.board.me:

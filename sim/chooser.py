@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.agenda import Agenda, Choice
+from sim.host import Host
 from sim.stage import Stage
-from sim.world import Host
 
 PAUSE_MS = (500, 6_000)
 """Between two troubles of one kind."""

@@ -16,6 +16,11 @@ def address_of(index: int) -> str:
     return f"10.0.{index // 250}.{index % 250 + 1}"
 
 
+def nat_address_of(index: int) -> str:
+    """Return the address under which others see a host behind a NAT."""
+    return f"192.0.{index // 250}.{index % 250 + 1}"
+
+
 def netns_of(container: str) -> str:
     """Return the path of a container's network namespace."""
     return f"/run/netns/{container}"

@@ -30,6 +30,7 @@ from core.replica import Replica
 from core.types import LinkId, RequestId, Ticket
 from crdt.fact import Delta
 from sim.actions import Action
+from sim.host import Host
 from sim.run import MakeReplica, Report, Run
 from sim.scenario import Scenario
 from sim.story import (
@@ -47,7 +48,6 @@ from sim.story import (
     Story,
     Wrote,
 )
-from sim.world import Host
 
 OFTEN_MAX = 200_000
 """Messages, writes, requests and operations remembered: about an hour of five busy hosts, and 100 MB."""

@@ -11,9 +11,10 @@ from core.effects import Answer, Ok
 from core.events import Command, Commanded
 from core.replica import Replica
 from sim.books import Books, Pending, User
+from sim.host import Host
 from sim.names import netns_of
 from sim.scenario import Scenario
-from sim.world import Host, World
+from sim.world import World
 
 USERS_MAX = 80
 """Per host: more say nothing new."""

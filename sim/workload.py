@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.agenda import Agenda
+from sim.host import Host
 from sim.stage import Stage
-from sim.world import Host
 
 PAUSE_MS = (20, 3_000)
 BURST = 40

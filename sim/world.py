@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable
 
-from core.board import Board
-from core.config import Config, Recovered
+from core.config import Config
 from core.effects import Answer, Dial, DumpKernel, Effect, Execute, Hangup, Note, Persist, Send, SetTimer
 from core.events import (
     ContainerGone,
-    DialFailed,
     Event,
     KernelChanged,
     KernelDumped,
     LinkDown,
-    LinkUp,
+    Misbehaved,
     OpsDone,
     Persisted,
     PersistFailed,
@@ -35,13 +31,14 @@ from core.kinds import AttachmentRecord
 from core.messages import Message
 from core.reconcile.objects import Again, Endpoint, EndpointAddress, Op, OpResult, Refused, Verb
 from core.reconcile.plan import held_back
-from core.types import HostPort, Instant, LinkId, RequestId
-from crdt.store import Store
+from core.types import LinkId
 from sim.clocks import Clock
+from sim.dials import Dials
 from sim.disk import Disk
+from sim.host import Codec, Host, MakeHeart, Watcher
 from sim.kernel import FakeKernel
-from sim.names import address_of, netns_of
-from sim.network import DIAL_TIMEOUT_US, FIRST_EPHEMERAL_PORT, Connection, End, Network
+from sim.names import netns_of
+from sim.network import Connection, End, Network
 from sim.trace import Trace, effects_text, event_text
 
 SYNC_US = (1_000, 15_000)
@@ -57,110 +54,8 @@ NOTIFY_US = 2_000
 """The kernel tells of a change after this long."""
 CODEC_EVERY = 8
 """One message in so many passes through the codec; the others travel by reference."""
-CONTROL_PORT = 6783
-
-
-class Heart(Protocol):
-    """What the simulator needs of a Replica."""
-
-    @property
-    def store(self) -> Store:
-        """Replicated state, of our own only what is durable."""
-
-    @property
-    def board(self) -> Board:
-        """Parsed facts."""
-
-    @property
-    def marks(self) -> dict[str, int]:
-        """Marked places passed."""
-
-    def apply(self, event: Event, at: Instant) -> list[Effect]:
-        """Decide."""
-
-
-class Watcher(Protocol):
-    """Who looks on, and says when something is wrong by raising."""
-
-    def sent(self, host: Host, message: Message) -> None:
-        """A host handed a message to the network."""
-
-    def answered(self, host: Host, answer: Answer) -> None:
-        """A host answered a question."""
-
-    def operated(self, host: Host, op: Op, result: OpResult) -> None:
-        """A kernel operation was carried out."""
-
-    def crashed(self, host: Host) -> None:
-        """A host has lost its memory."""
-
-    def started(self, host: Host, recovered: Recovered) -> None:
-        """A host is about to live again, with what its disk held."""
-
-    def persisted(self, host: Host, effect: Persist) -> None:
-        """A commit has taken place; synced ones survive everything but the loss of the disk."""
-
-    def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
-        """A host has decided on an event; these effects are carried out next, all unless it crashes among them."""
-
-    def stepped(self, host: Host) -> None:
-        """A host has applied an event, and its effects are carried out."""
-
-
-MakeHeart = Callable[[Config, Recovered, random.Random], Heart]
-Codec = Callable[[Message], Message]
-
-
-@dataclass(slots=True)
-class Host:
-    """One machine."""
-
-    index: int
-    """Number in the world, from 0."""
-    config: Config
-    """Settings."""
-    entropy: random.Random
-    """Randomness of its disk, kernel and crashes."""
-    disk: Disk
-    """Its journal."""
-    clock: Clock
-    """Its clocks."""
-    kernel: FakeKernel = field(default_factory=FakeKernel)
-    """Outlives the agent, not the machine."""
-    heart: Heart | None = None
-    """The agent; None while it is down."""
-    life: int = 0
-    """Raised at each start and crash; what an earlier life had planned does not happen."""
-    doom: tuple[int, bool] | None = None
-    """It crashes in the next event that has effects: after how many of them, and whether without power."""
-    is_dark: bool = False
-    """The machine is without power."""
-    kernel_trouble: float = 0.0
-    """Chance that a kernel operation has to be tried again."""
-    links: dict[LinkId, tuple[Connection, End]] = field(default_factory=dict)
-    """Open connections of this life."""
-    timers: dict[str, int] = field(default_factory=dict)
-    """Armed timers, each with a number that tells it from its predecessors."""
-    netns: dict[str, None] = field(default_factory=dict)
-    """Network namespaces that exist."""
-    disk_free_us: int = 0
-    """When the commits under way are done."""
-    last_link: int = 0
-    """Newest link number."""
-    last_request: int = 0
-    """Newest request number."""
-    last_timer: int = 0
-    """Newest timer number."""
-
-    @property
-    def name(self) -> str:
-        """Return what traces call it."""
-        return self.config.nickname
-
-    def next_request(self) -> RequestId:
-        """Number a question."""
-        self.last_request += 1
-        return RequestId(self.last_request)
+GARBAGE = "frame is no MessagePack within limits"
+"""What a transport says of bytes that were a message once."""
 
 
 class World:
@@ -173,14 +68,8 @@ class World:
         self.now_us = 0
         self.trace = Trace()
         self.hosts = tuple(_host(seed, index, config) for index, config in enumerate(configs))
-        self._by_address = {address_of(host.index): host for host in self.hosts}
-        self.network = Network(
-            seed,
-            schedule=self.schedule,
-            receive=self._receive,
-            down=self._down,
-            clock=lambda: self.now_us,
-        )
+        self.network = Network(seed, schedule=self.schedule, clock=lambda: self.now_us, machines=self)
+        self._dials = Dials(self.network, self.hosts, schedule=self.schedule, apply=self.apply)
         self.watcher: Watcher | None = None
         self._past_marks: dict[str, int] = {}
         self._make_heart = make_heart
@@ -289,6 +178,36 @@ class World:
                 host.kernel.lose(item)
         self.later(host, NOTIFY_US, KernelChanged())
 
+    # What the network tells.
+
+    def opened(self, connection: Connection, end: End) -> bool:
+        """Let an agent know that it has been called; say whether it is there."""
+        return self._dials.opened(connection, end)
+
+    def received(self, end: End, message: Message) -> None:
+        """Let an agent know what has arrived."""
+        host = self.hosts[end.host]
+        if end.link in host.links:
+            self.apply(host, Received(end.link, message))
+
+    def garbled(self, end: End) -> None:
+        """Let an agent know that garbage has arrived."""
+        host = self.hosts[end.host]
+        if end.link in host.links:
+            self.apply(host, Misbehaved(end.link, GARBAGE))
+
+    def went_down(self, end: End, reason: str) -> None:
+        """Let an agent know that a connection has ended."""
+        host = self.hosts[end.host]
+        if host.links.pop(end.link, None) is not None:
+            self.apply(host, LinkDown(end.link, reason))
+
+    def is_dark(self, host: int) -> bool:
+        """Say whether a machine is without power."""
+        return self.hosts[host].is_dark
+
+    # Helpers.
+
     def _look_for_containers(self, host: Host, life: int) -> None:
         """Report containers whose namespaces are gone, as the shell does at start and every now and then."""
         if host.life != life or host.heart is None:
@@ -306,7 +225,7 @@ class World:
             case Send(link, message):
                 self._send(host, link, message)
             case Dial(target):
-                self._dial(host, target)
+                self._dials.dial(host, target)
             case Hangup(link, _):
                 found = host.links.pop(link, None)
                 if found is not None:
@@ -351,65 +270,6 @@ class World:
         if self._codec is not None and self._codec_entropy.randrange(CODEC_EVERY) == 0:
             message = self._codec(message)
         self.network.send(*found, message)
-
-    def _dial(self, host: Host, target: str) -> None:
-        name, _, port = target.partition(":")
-        other = self._host_at(name, int(port) if port else CONTROL_PORT)
-        if other is None:
-            self.later(host, 100_000, DialFailed(target, "no route to host"))
-            return
-        if not self.network.passes(host.index, other.index) or not self.network.passes(other.index, host.index):
-            self.later(host, DIAL_TIMEOUT_US, DialFailed(target, "connection timed out"))
-            return
-        life = host.life
-        there_us = self.network.delay_us(host.index, other.index)
-        self.schedule(there_us, lambda: self._accept(host, life, other, target))
-
-    def _accept(self, host: Host, life: int, other: Host, target: str) -> None:
-        back_us = self.network.delay_us(other.index, host.index)
-        if other.heart is None:
-            if host.life == life:
-                self.later(host, back_us, DialFailed(target, "connection refused"))
-            return
-        if host.life != life:
-            return
-        near, far = self._end(host), self._end(other)
-        connection = self.network.connect(near, far)
-        # The dialler speaks only once it has heard back; the acceptor may speak at once, behind the same delay.
-        far.last_us = self.now_us + back_us
-        remote = HostPort(address_of(other.index), other.config.port)
-        self._stand(other, connection, far, LinkUp(far.link, False, self._ephemeral(host, near), None))
-
-        def reached() -> None:
-            if host.life != life:
-                self.network.close(connection, near)
-            elif near.is_open and not connection.is_dead:
-                self._stand(host, connection, near, LinkUp(near.link, True, remote, target))
-            else:
-                self.apply(host, DialFailed(target, "connection reset by peer"))
-
-        self.schedule(back_us, reached)
-
-    def _stand(self, host: Host, connection: Connection, end: End, event: LinkUp) -> None:
-        host.links[end.link] = (connection, end)
-        self.apply(host, event)
-
-    def _end(self, host: Host) -> End:
-        host.last_link += 1
-        return End(host.index, LinkId(host.last_link))
-
-    def _ephemeral(self, host: Host, end: End) -> HostPort:
-        return HostPort(address_of(host.index), FIRST_EPHEMERAL_PORT + end.link % FIRST_EPHEMERAL_PORT)
-
-    def _receive(self, end: End, message: Message) -> None:
-        host = self.hosts[end.host]
-        if end.link in host.links:
-            self.apply(host, Received(end.link, message))
-
-    def _down(self, end: End, reason: str) -> None:
-        host = self.hosts[end.host]
-        if host.links.pop(end.link, None) is not None:
-            self.apply(host, LinkDown(end.link, reason))
 
     def _set_timer(self, host: Host, name: str, due_ms: int | None) -> None:
         host.timers.pop(name, None)
@@ -461,10 +321,6 @@ class World:
             return None
 
         return fail
-
-    def _host_at(self, name: str, port: int) -> Host | None:
-        host = self._by_address.get(name)
-        return None if host is None or host.config.port != port else host
 
 
 def _add(total: dict[str, int], counts: dict[str, int]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sim import actions
 from sim.actions import Action
+from sim.host import Host
 from sim.scene import Scene
-from sim.world import Host
 
 
 def calm(scene: Scene) -> None:

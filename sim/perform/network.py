@@ -13,7 +13,7 @@ from sim.scene import Scene
 def calm(scene: Scene) -> None:
     """End all trouble of the network."""
     scene.world.network.heal()
-    scene.world.network.lose(0)
+    scene.world.network.ease()
 
 
 def _cut(scene: Scene, action: actions.Cut) -> bool:
@@ -39,11 +39,15 @@ def _heal(scene: Scene, _action: actions.Heal) -> bool:
 
 
 def _reset(scene: Scene, action: actions.Reset) -> bool:
-    return scene.world.network.reset_between(action.one, action.other)
+    network = scene.world.network
+    found = network.between(action.one, action.other)
+    for connection in found:
+        network.reset(connection)
+    return bool(found)
 
 
 def _lose(scene: Scene, action: actions.Lose) -> bool:
-    scene.world.network.lose(min(action.percent, 95) / 100)
+    scene.world.network.lose(min(action.percent, 95))
     return True
 
 

@@ -1,0 +1,124 @@
+"""One machine: an agent, a disk, a kernel and clocks; who looks on, and what a world needs of an agent."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.board import Board
+from core.config import Config, Recovered
+from core.effects import Answer, Effect, Persist
+from core.events import Event
+from core.messages import Message
+from core.reconcile.objects import Op, OpResult
+from core.types import Instant, LinkId, RequestId
+from crdt.store import Store
+from sim.clocks import Clock
+from sim.disk import Disk
+from sim.kernel import FakeKernel
+from sim.network import Connection, End
+
+
+class Heart(Protocol):
+    """What the simulator needs of a Replica."""
+
+    @property
+    def store(self) -> Store:
+        """Replicated state, of our own only what is durable."""
+
+    @property
+    def board(self) -> Board:
+        """Parsed facts."""
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """Marked places passed."""
+
+    def apply(self, event: Event, at: Instant) -> list[Effect]:
+        """Decide."""
+
+
+class Watcher(Protocol):
+    """Who looks on, and says when something is wrong by raising."""
+
+    def sent(self, host: Host, message: Message) -> None:
+        """A host handed a message to the network."""
+
+    def answered(self, host: Host, answer: Answer) -> None:
+        """A host answered a question."""
+
+    def operated(self, host: Host, op: Op, result: OpResult) -> None:
+        """A kernel operation was carried out."""
+
+    def crashed(self, host: Host) -> None:
+        """A host has lost its memory."""
+
+    def started(self, host: Host, recovered: Recovered) -> None:
+        """A host is about to live again, with what its disk held."""
+
+    def persisted(self, host: Host, effect: Persist) -> None:
+        """A commit has taken place; synced ones survive everything but the loss of the disk."""
+
+    def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
+        """A host has decided on an event; these effects are carried out next, all unless it crashes among them."""
+
+    def stepped(self, host: Host) -> None:
+        """A host has applied an event, and its effects are carried out."""
+
+
+MakeHeart = Callable[[Config, Recovered, random.Random], Heart]
+Codec = Callable[[Message], Message]
+
+
+@dataclass(slots=True)
+class Host:
+    """One machine."""
+
+    index: int
+    """Number in the world, from 0."""
+    config: Config
+    """Settings."""
+    entropy: random.Random
+    """Randomness of its disk, kernel and crashes."""
+    disk: Disk
+    """Its journal."""
+    clock: Clock
+    """Its clocks."""
+    kernel: FakeKernel = field(default_factory=FakeKernel)
+    """Outlives the agent, not the machine."""
+    heart: Heart | None = None
+    """The agent; None while it is down."""
+    life: int = 0
+    """Raised at each start and crash; what an earlier life had planned does not happen."""
+    doom: tuple[int, bool] | None = None
+    """It crashes in the next event that has effects: after how many of them, and whether without power."""
+    is_dark: bool = False
+    """The machine is without power."""
+    kernel_trouble: float = 0.0
+    """Chance that a kernel operation has to be tried again."""
+    links: dict[LinkId, tuple[Connection, End]] = field(default_factory=dict)
+    """Open connections of this life."""
+    timers: dict[str, int] = field(default_factory=dict)
+    """Armed timers, each with a number that tells it from its predecessors."""
+    netns: dict[str, None] = field(default_factory=dict)
+    """Network namespaces that exist."""
+    disk_free_us: int = 0
+    """When the commits under way are done."""
+    last_link: int = 0
+    """Newest link number."""
+    last_request: int = 0
+    """Newest request number."""
+    last_timer: int = 0
+    """Newest timer number."""
+
+    @property
+    def name(self) -> str:
+        """Return what traces call it."""
+        return self.config.nickname
+
+    def next_request(self) -> RequestId:
+        """Number a question."""
+        self.last_request += 1
+        return RequestId(self.last_request)
