@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from core.kinds import KINDS, NAMES, Body, PeerRecord, RingClaim, parse, peer_key
+from core.kinds import NAMES, Body, PeerRecord, RingClaim, parse, peer_key
+from core.page import Kind, Page
 from core.types import PeerName
 from crdt.fact import Change, Fact, Origin
+from crdt.stream import Stream
 
 B = TypeVar("B")
+_BLANK = Page()
 
 
 class Board:
@@ -24,45 +27,52 @@ class Board:
 
     def __init__(self, me: Origin) -> None:
         self._me = me
-        self._newest: dict[str, int] = {}
+        self._newest: dict[PeerName, int] = {}
         self._adopted: dict[PeerName, int] = {}
-        self._orphans: dict[PeerName, dict[int, dict[str, Body]]] = {}
-        self._facts: dict[str, dict[PeerName, dict[str, Body]]] = {kind: {} for kind in KINDS}
-        self._versions: dict[type[Body], int] = dict.fromkeys(NAMES, 0)
-        self._ours: dict[type[Body], int] = dict.fromkeys(NAMES, 0)
+        self._orphans: dict[PeerName, dict[int, dict[str, RingClaim]]] = {}
+        self._pages: dict[PeerName, Page] = {}
+        self._peers: tuple[PeerName, ...] | None = ()
+        self._versions: dict[Kind, int] = dict.fromkeys(NAMES, 0)
+        self._ours: dict[Kind, int] = dict.fromkeys(NAMES, 0)
+        self._watchers: dict[Kind, list[dict[PeerName, None]]] = {}
+        self.revision = 0
+        """Rises with every change of what is shown."""
 
     @property
     def me(self) -> Origin:
         """Our own stream."""
         return self._me
 
-    def absorb(self, origin: Origin, changed: Iterable[Fact], removed: Iterable[str] = ()) -> None:
+    def absorb(
+        self,
+        origin: Origin,
+        changed: Iterable[Fact],
+        removed: Iterable[str] = (),
+        stream: Stream | None = None,
+    ) -> None:
         """Take in changes of one stream: new facts, and keys that vanished without a fact.
 
         A newer incarnation replaces all that was shown of the peer, except for ring claims that nobody has adopted.
+        `stream`, if given, is what the changes have led to; whoever else holds it need not read it again.
         """
-        newest = self._newest.get(origin.peer, -1)
+        self.revision += 1
         peer = PeerName(origin.peer)
-        changed = tuple(changed)
+        newest = self._newest.get(peer, -1)
+        changed, removed = tuple(changed), tuple(removed)
         self._note_adoption(origin, changed)
         if origin.incarnation < newest:
             self._absorb_orphans(peer, origin.incarnation, changed, removed)
             return
         if origin.incarnation > newest:
-            self._newest[origin.peer] = origin.incarnation
+            self._newest[peer] = origin.incarnation
             self._orphan(peer, newest)
-        for key in removed:
-            for kind in KINDS:
-                self._remove(kind, peer, key)
-        for fact in changed:
-            if fact.kind not in KINDS:
-                continue
-            body = None if fact.body is None else parse(fact.kind, fact.body)
-            if body is None:
-                self._remove(fact.kind, peer, fact.key)
-            else:
-                self._facts[fact.kind].setdefault(peer, {})[fact.key] = body
-                self._note(fact.kind, peer)
+        page = self._pages.get(peer, _BLANK)
+        touched = page.touched(changed, removed)
+        if origin == self._me and page is not _BLANK:
+            page.take(changed, removed)
+        else:
+            self._show(peer, _reading_of(page, changed, removed, stream))
+        self._note(peer, touched)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -70,6 +80,7 @@ class Board:
 
     def forget(self, peer: PeerName) -> None:
         """Show nothing of a peer any more."""
+        self.revision += 1
         self._newest.pop(peer, None)
         self._adopted.pop(peer, None)
         self._orphans.pop(peer, None)
@@ -77,6 +88,7 @@ class Board:
 
     def reborn(self, me: Origin) -> None:
         """Give our own stream another name; what the old one said counts as said by an earlier life."""
+        self.revision += 1
         self._me = me
 
     def version(self, *kinds: type[Body]) -> tuple[int, ...]:
@@ -87,9 +99,17 @@ class Board:
         """Return a value that differs whenever our own facts of this kind do."""
         return self._ours[kind]
 
+    def watch(self, kind: type[Body]) -> dict[PeerName, None]:
+        """Return a dict that collects the peers whose facts of a kind change; who watches must empty it often."""
+        news: dict[PeerName, None] = {}
+        self._watchers.setdefault(kind, []).append(news)
+        return news
+
     def peers(self) -> tuple[PeerName, ...]:
-        """Return every peer heard of, ascending."""
-        return tuple(PeerName(peer) for peer in sorted(self._newest))
+        """Return every peer heard of, ascending. Sorted anew only when there is another one."""
+        if self._peers is None:
+            self._peers = tuple(sorted(self._newest))
+        return self._peers
 
     def incarnation(self, peer: PeerName) -> int | None:
         """Return the newest incarnation known of a peer."""
@@ -104,20 +124,17 @@ class Board:
 
     def get(self, peer: PeerName, key: str, kind: type[B]) -> B | None:
         """Return one fact of a peer."""
-        body = self._facts[NAMES[kind]].get(peer, {}).get(key)  # type: ignore[index]  # B is one of Body
-        return body if isinstance(body, kind) else None
+        page = self._pages.get(peer)
+        return None if page is None else page.get(key, kind)
 
-    def of(self, peer: PeerName, kind: type[B]) -> Iterator[tuple[str, B]]:
-        """Yield `(key, body)` of a peer's facts of a kind, by key."""
-        facts = self._facts[NAMES[kind]].get(peer, {})  # type: ignore[index]  # B is one of Body
-        for key in sorted(facts):
-            body = facts[key]
-            if isinstance(body, kind):
-                yield key, body
+    def of(self, peer: PeerName, kind: type[B]) -> tuple[tuple[str, B], ...]:
+        """Return `(key, body)` of a peer's facts of a kind, by key."""
+        page = self._pages.get(peer)
+        return () if page is None else page.items(kind)
 
     def all(self, kind: type[B]) -> Iterator[tuple[PeerName, str, B]]:
         """Yield `(peer, key, body)` of all facts of a kind, by peer and key; ring claims of orphaned lives last."""
-        for peer in sorted(self._facts[NAMES[kind]]):  # type: ignore[index]  # B is one of Body
+        for peer in self.peers():
             for key, body in self.of(peer, kind):
                 yield peer, key, body
         if kind is RingClaim:
@@ -127,9 +144,14 @@ class Board:
                         assert isinstance(claim, kind)
                         yield peer, key, claim
 
+    def _show(self, peer: PeerName, page: Page) -> None:
+        if peer not in self._pages:
+            self._peers = None
+        self._pages[peer] = page
+
     def _orphan(self, peer: PeerName, incarnation: int) -> None:
         """Keep the ring claims of the life that ended, hide everything else of it."""
-        claims = self._facts[NAMES[RingClaim]].get(peer)
+        claims = self.of(peer, RingClaim)
         if claims:
             self._orphans.setdefault(peer, {})[incarnation] = dict(claims)
         self._clear(peer)
@@ -168,16 +190,25 @@ class Board:
             self._versions[RingClaim] += 1
 
     def _clear(self, peer: PeerName) -> None:
-        for kind, facts in self._facts.items():
-            if facts.pop(peer, None):
-                self._note(kind, peer)
+        page = self._pages.pop(peer, None)
+        self._peers = None
+        if page is not None:
+            self._note(peer, page.kinds())
 
-    def _remove(self, kind: str, peer: PeerName, key: str) -> None:
-        if self._facts[kind].get(peer, {}).pop(key, None) is not None:
-            self._note(kind, peer)
+    def _note(self, peer: PeerName, kinds: Iterable[Kind]) -> None:
+        for kind in kinds:
+            self._versions[kind] += 1
+            if peer == self._me.peer:
+                self._ours[kind] += 1
+            for news in self._watchers.get(kind, ()):
+                news[peer] = None
 
-    def _note(self, kind: str, peer: PeerName) -> None:
-        shape = KINDS[kind]
-        self._versions[shape] += 1
-        if peer == self._me.peer:
-            self._ours[shape] += 1
+
+def _reading_of(page: Page, changed: tuple[Fact, ...], removed: tuple[str, ...], stream: Stream | None) -> Page:
+    """Return the next page, from the stream if somebody has read it already."""
+    if stream is not None and isinstance(stream.reading, Page):
+        return stream.reading
+    following = page.after(changed, removed)
+    if stream is not None:
+        stream.reading = following
+    return following

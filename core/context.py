@@ -72,7 +72,7 @@ class Context:
         result = self.store.join(delta)
         if isinstance(result, Joined):
             self.learnt.append(delta)
-            self.board.absorb(delta.origin, result.changed, result.removed)
+            self.board.absorb(delta.origin, result.changed, result.removed, self.store.stream(delta.origin))
             self.forget_superseded(peer)
         return result
 

@@ -69,9 +69,9 @@ from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
 from core.reconcile.reconciler import Reconciler
 from core.status import KernelTrouble, Status
-from core.types import HostPort, Instant, PeerName, RequestId, Ticket
+from core.types import Instant, RequestId, Ticket
 from crdt.fact import STREAM_FACTS_MAX, STREAM_SIZE_MAX, Change, Delta, Origin
-from crdt.store import Joined, Stale, Store
+from crdt.store import Joined, Pool, Stale, Store
 from crdt.stream import Stream
 
 DISK = "disk"
@@ -95,8 +95,9 @@ class Commit:
 class Replica:
     """One host."""
 
-    def __init__(self, config: Config, recovered: Recovered, entropy: random.Random) -> None:
-        store, board = Store(), Board(recovered.origin)
+    def __init__(self, config: Config, recovered: Recovered, entropy: random.Random, pool: Pool | None = None) -> None:
+        """Live on with what the journal held; with a `pool`, share streams with the other hosts of a simulation."""
+        store, board = Store(pool), Board(recovered.origin)
         for delta in recovered.streams:
             result = store.join(delta)
             assert isinstance(result, Joined), f"the journal holds what it must not: {result}"
@@ -121,10 +122,9 @@ class Replica:
         self._retry: Ticket | None = None
         self._is_moving = False
         self._moved_at = 0
+        self._caught_up: tuple[int, bool] | None = None
         self._waiting: deque[tuple[int, Effect]] = deque()
         self._routes_seen: tuple[object, ...] = ()
-        self._neighbours: dict[PeerName, HostPort] = {}
-        self._neighbours_seen: tuple[int, ...] | None = None
 
     @property
     def store(self) -> Store:
@@ -146,7 +146,7 @@ class Replica:
         context = self._context
         context.at = at
         _HANDLERS[type(event)](self, event)
-        self._catch_up()
+        self._catch_up(event)
         self._flush()
         effects, context.effects = context.effects, []
         return effects
@@ -193,7 +193,7 @@ class Replica:
             self.mesh.short_id,
             self.mesh.short_ids,
             self.mesh.next_hops,
-            self._neighbours,
+            self.mesh.neighbour_addresses(),
             self.mesh.trees,
             self.attachments.records() if self._may_remove() else (),
         )
@@ -294,20 +294,28 @@ class Replica:
 
     # After every event.
 
-    def _catch_up(self) -> None:
-        """Let every part see what has changed."""
+    def _catch_up(self, event: Event) -> None:
+        """Let every part see what has changed.
+
+        After a message or a commit that has changed no facts, as most do not, there is nothing to see; a command or a
+        timer may have moved anything.
+        """
         self._be_reborn_if_rolled_back()
+        state = (self._context.board.revision, self.mesh.in_sync)
+        if state == self._caught_up and isinstance(event, Received | Persisted):
+            return
+        self._caught_up = state
         self.mesh.facts_changed()
         if self.mesh.in_sync:
             self._adopt()
         self.allocator.facts_changed()
-        version = self._context.board.version(LinkRecord, PeerRecord)
-        if version != self._neighbours_seen:
-            self._neighbours_seen = version
-            neighbours = self.mesh.neighbour_addresses()
-            if neighbours != self._neighbours:
-                self._neighbours = neighbours
-        routes = (self.mesh.short_ids, self.mesh.next_hops, self.mesh.trees, self._neighbours, self.mesh.in_sync)
+        if self._context.config.datapath:
+            self._notice_routes()
+
+    def _notice_routes(self) -> None:
+        """Have the kernel looked at when what it should hold of other hosts may be another."""
+        mesh = self.mesh
+        routes = (mesh.short_ids, mesh.graph, mesh.neighbour_addresses(), mesh.in_sync)
         if len(routes) != len(self._routes_seen) or any(
             new is not old for new, old in zip(routes, self._routes_seen, strict=True)
         ):
@@ -317,7 +325,7 @@ class Replica:
     def _flush(self) -> None:
         """Turn what was written and learnt into a commit, and let go what waits for none."""
         context = self._context
-        no_space = f"cannot save: {self._disk_trouble}; then ask again"
+        no_space = f"cannot save: {self._disk_trouble}; then ask again" if self._disk_trouble else ""
         if self._disk_trouble:
             self.attachments.disk_failed(no_space)
             # What was learnt is in the store, and is saved from there.
@@ -329,10 +337,12 @@ class Replica:
             context.learnt, context.dropped = [], []
         if self._is_moving and not context.changes:
             self._is_moving, self._moved_at = False, self._own.head.seq
-        last = self._own.head.seq + len(context.changes)
-        self._waiting.extend((last, effect) for effect in context.after_commit)
-        context.after_commit = []
-        self._release()
+        if context.after_commit:
+            last = self._own.head.seq + len(context.changes)
+            self._waiting.extend((last, effect) for effect in context.after_commit)
+            context.after_commit = []
+        if self._waiting:
+            self._release()
         while self._disk_trouble and self._waiting:
             _, effect = self._waiting.popleft()
             if isinstance(effect, Answer):

@@ -1,7 +1,7 @@
 """A short summary of a store, so that two replicas find what differs without listing what they hold.
 
-64 buckets of 64 bits, each the sum of the hashes of the heads in it, and a root over all. Equal digests mean equal
-stores, up to a collision of hashes. Changing one head costs two additions, however large the store.
+64 buckets of 64 bits, each the sum of the marks of the streams in it, and a root over all. Equal digests mean equal
+stores, up to a collision of hashes. Changing one stream costs two additions, however large the store.
 
 Source: Dynamo's anti-entropy trees (DeCandia et al., 2007), reduced to two levels.
 """
@@ -9,31 +9,29 @@ Source: Dynamo's anti-entropy trees (DeCandia et al., 2007), reduced to two leve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 
-from crdt.fact import Origin, StreamHead
+from crdt.fact import STORE_ORIGINS_MAX, Origin
 
 BUCKET_COUNT = 64
 _MASK = (1 << 64) - 1
+_PACKING = Struct(f">{BUCKET_COUNT}Q")
 
 
 class Digest:
-    """Fingerprints of a store, kept up to date head by head."""
+    """Fingerprints of a store, kept up to date stream by stream."""
 
     __slots__ = ("_buckets",)
 
     def __init__(self, buckets: Sequence[int] = (0,) * BUCKET_COUNT) -> None:
         self._buckets = list(buckets)
 
-    def change(self, origin: Origin, old: StreamHead | None, new: StreamHead | None) -> None:
-        """Note that the head of a stream is another now; None stands for no stream."""
+    def change(self, origin: Origin, old: int, new: int) -> None:
+        """Note that the mark of a stream is another now; 0 stands for no stream."""
         bucket = bucket_of(origin)
-        value = self._buckets[bucket]
-        if old is not None:
-            value -= _head_hash(origin, old)
-        if new is not None:
-            value += _head_hash(origin, new)
-        self._buckets[bucket] = value & _MASK
+        self._buckets[bucket] = (self._buckets[bucket] - old + new) & _MASK
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -43,8 +41,7 @@ class Digest:
     @property
     def root(self) -> int:
         """Return 128 bits over all buckets."""
-        packed = b"".join(value.to_bytes(8, "big") for value in self._buckets)
-        return int.from_bytes(blake2b(packed, digest_size=16).digest(), "big")
+        return int.from_bytes(blake2b(_PACKING.pack(*self._buckets), digest_size=16).digest(), "big")
 
     def differing(self, buckets: Sequence[int]) -> tuple[int, ...]:
         """Return the indices of buckets in which another store differs."""
@@ -55,11 +52,7 @@ class Digest:
         return Digest(self._buckets)
 
 
+@lru_cache(2 * STORE_ORIGINS_MAX)
 def bucket_of(origin: Origin) -> int:
     """Return the bucket of an origin, the same on every host."""
     return blake2b(f"{origin.peer}\0{origin.incarnation}".encode(), digest_size=1).digest()[0] % BUCKET_COUNT
-
-
-def _head_hash(origin: Origin, head: StreamHead) -> int:
-    text = f"{origin.peer}\0{origin.incarnation}\0{head.seq}\0{head.floor}\0{head.fingerprint}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

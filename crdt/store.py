@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from crdt.digest import Digest
 from crdt.fact import STORE_ORIGINS_MAX, Change, Delta, Fact, Origin, StreamHead
@@ -79,12 +80,36 @@ class Corrupt:
 JoinResult = Joined | Stale | Gap | Equivocation | Corrupt
 
 
+class Pool:
+    """Streams that many stores of one process share, as long as any of them holds them.
+
+    Because number and origin fix the content (S2), what one store has joined and verified need not be worked out again
+    by the others: a thousand replicas in agreement hold one copy. Whoever wants every join to verify itself, as hosts
+    do among which one may be wrong, uses no pool.
+    """
+
+    __slots__ = ("_streams",)
+
+    def __init__(self) -> None:
+        self._streams: WeakValueDictionary[tuple[Origin, int], Stream] = WeakValueDictionary()
+
+    def find(self, origin: Origin, head: StreamHead) -> Stream | None:
+        """Return a stream that stands at `head`, if anybody holds it."""
+        stream = self._streams.get((origin, head.seq))
+        return stream if stream is not None and stream.head == head else None
+
+    def add(self, stream: Stream) -> None:
+        """Let others find a stream."""
+        self._streams[stream.origin, stream.head.seq] = stream
+
+
 class Store:
     """Streams by origin. Mutable map, immutable streams: a copy shares everything."""
 
-    __slots__ = ("_digest", "_lives", "_origins", "_streams")
+    __slots__ = ("_digest", "_lives", "_origins", "_pool", "_streams")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Pool | None = None) -> None:
+        self._pool = pool
         self._streams: dict[Origin, Stream] = {}
         self._lives: dict[str, tuple[Origin, ...]] = {}
         self._origins: tuple[Origin, ...] | None = ()
@@ -117,13 +142,17 @@ class Store:
             return Stale(origin)
         if delta.head.seq == held.head.seq:
             return Stale(origin) if delta.head == held.head else Equivocation(origin, held.head.seq)
-        if not is_well_formed(delta):
+        new = None if self._pool is None else self._pool.find(origin, delta.head)
+        if new is None and not is_well_formed(delta):
             return Corrupt(origin, "malformed delta")
         if delta.since > held.head.seq:
             return Gap(origin, held.head.seq)
-        new = held.patched(delta)
         if new is None:
-            return Corrupt(origin, "fingerprint or size does not fit")
+            new = held.patched(delta)
+            if new is None:
+                return Corrupt(origin, "fingerprint or size does not fit")
+            if self._pool is not None:
+                self._pool.add(new)
         self._set(new)
         changed = tuple(fact for fact in delta.facts if fact.seq > held.head.seq)
         removed: tuple[str, ...] = ()
@@ -166,7 +195,7 @@ class Store:
         stream = self._streams.pop(origin, None)
         if stream is None:
             return False
-        self._digest.change(origin, stream.head, None)
+        self._digest.change(origin, stream.mark, 0)
         self._origins = None
         lives = tuple(life for life in self._lives.pop(origin.peer) if life != origin)
         if lives:
@@ -175,7 +204,7 @@ class Store:
 
     def copy(self) -> Store:
         """Return a store with the same streams. O(origins)."""
-        other = Store()
+        other = Store(self._pool)
         other._streams = dict(self._streams)
         other._lives = dict(self._lives)
         other._origins = self._origins
@@ -191,7 +220,7 @@ class Store:
         origin = stream.origin
         old = self._streams.get(origin)
         self._streams[origin] = stream
-        self._digest.change(origin, None if old is None else old.head, stream.head)
+        self._digest.change(origin, 0 if old is None else old.mark, stream.mark)
         if old is None:
             self._origins = None
             self._lives[origin.peer] = tuple(sorted((*self._lives.get(origin.peer, ()), origin)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 from crdt.fact import (
     FINGERPRINT_MASK,
@@ -33,13 +34,17 @@ DELETIONS_KEPT_MAX = 64
 class Stream:
     """Facts of one origin. Cost of a new version: a copy of a dict of at most `STREAM_FACTS_MAX` references."""
 
-    __slots__ = ("_facts", "_size", "head", "origin")
+    __slots__ = ("__weakref__", "_facts", "_mark", "_said", "_size", "head", "origin", "reading")
 
     def __init__(self, origin: Origin, head: StreamHead, facts: dict[str, Fact], size: int) -> None:
         self.origin = origin
         self.head = head
+        self.reading: object = None
+        """What a reader made of these facts, kept here so that all who hold this stream read it once."""
         self._facts = facts
         self._size = size
+        self._mark: int | None = None
+        self._said: Delta | None = None
 
     @staticmethod
     def empty(origin: Origin) -> Stream:
@@ -62,6 +67,15 @@ class Stream:
     def size(self) -> int:
         """Bytes they count for in `STREAM_SIZE_MAX`."""
         return self._size
+
+    @property
+    def mark(self) -> int:
+        """64 bits that depend on origin and head, for digests."""
+        if self._mark is None:
+            head = self.head
+            text = f"{self.origin.peer}\0{self.origin.incarnation}\0{head.seq}\0{head.floor}\0{head.fingerprint}"
+            self._mark = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+        return self._mark
 
     def get(self, key: str) -> Fact | None:
         """Return the live fact of a key."""
@@ -109,7 +123,10 @@ class Stream:
     def delta(self, known: int) -> Delta:
         """Return what a replica with `known` facts lacks: the whole stream when `known` lies below the floor."""
         since = known if self.head.floor <= known <= self.head.seq else 0
-        return Delta(self.origin, since, self.head, self.since(since))
+        if self._said is None or self._said.since != since:
+            # Most neighbours are behind by the same few facts.
+            self._said = Delta(self.origin, since, self.head, self.since(since))
+        return self._said
 
     def patched(self, delta: Delta) -> Stream | None:
         """Return the stream after a delta; None when its fingerprint or size is wrong.

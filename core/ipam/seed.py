@@ -64,6 +64,7 @@ class Seed:
         self._names: tuple[str, ...] = ()
         self._is_needed = False
         self._expected = 0
+        self._recorded: tuple[int, ...] | None = None
         self.ring: Ring | None = None
         """The ring; None until the names are known."""
 
@@ -169,6 +170,10 @@ class Seed:
         board, me = self._context.board, self._context.me
         if not self._in_sync():
             return
+        seen = board.version(SeedAccepted, SeedProposal)
+        if seen == self._recorded:
+            return
+        self._recorded = seen
         if board.get(me, PROPOSAL_KEY, SeedProposal) is not None:
             self._context.write(gone(PROPOSAL_KEY, SeedProposal))
         if board.get(me, DECIDED_KEY, SeedAccepted) is not None:

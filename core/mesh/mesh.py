@@ -14,7 +14,7 @@ from core.mesh.describe import describe
 from core.mesh.dialler import RETRY, Dialler
 from core.mesh.gossip import Gossip
 from core.mesh.relay import Letter, Relay
-from core.mesh.routing import TreeRole
+from core.mesh.routing import Graph, TreeRole
 from core.mesh.sessions import LINK_PREFIX, Closed, Sessions
 from core.mesh.shortids import ShortIds
 from core.mesh.status import MeshStatus
@@ -44,6 +44,8 @@ class Mesh:
         self._topology = Topology(context)
         self._relay = Relay(context, self._topology, lambda: self._sessions.links)
         self._short_ids = ShortIds(context)
+        self._neighbours: dict[PeerName, HostPort] = {}
+        self._neighbours_seen: tuple[int, ...] | None = None
         self._is_alone = False
         self._alone_rounds = 0
         self._has_started = False
@@ -171,6 +173,11 @@ class Mesh:
         return self._short_ids.of_peers()
 
     @property
+    def graph(self) -> Graph:
+        """Peers and links; another object whenever next hops or trees may be others."""
+        return self._topology.graph
+
+    @property
     def next_hops(self) -> Mapping[PeerName, PeerName]:
         """Destination and neighbour."""
         return self._topology.next_hops
@@ -180,8 +187,25 @@ class Mesh:
         """Our place in everybody's broadcast tree."""
         return self._topology.trees
 
-    def neighbour_addresses(self) -> dict[PeerName, HostPort]:
-        """Return where the overlay devices of our neighbours are, held links included."""
+    def neighbour_addresses(self) -> Mapping[PeerName, HostPort]:
+        """Return where the overlay devices of our neighbours are, held links included; the same object while equal."""
+        version = self._context.board.version(LinkRecord, PeerRecord)
+        if version != self._neighbours_seen:
+            self._neighbours_seen = version
+            neighbours = self._read_neighbours()
+            if neighbours != self._neighbours:
+                self._neighbours = neighbours
+        return self._neighbours
+
+    def alarms(self) -> tuple[str, ...]:
+        """Return what somebody should look at."""
+        return self._gossip.alarms
+
+    def describe(self) -> MeshStatus:
+        """Return what status and report show. O(facts of peers and links)."""
+        return describe(self._context, self._sessions, self._dialler, self._topology, self._short_ids, self.in_sync)
+
+    def _read_neighbours(self) -> dict[PeerName, HostPort]:
         board, me = self._context.board, self._context.me
         places: dict[PeerName, HostPort] = {}
         for key, record in board.of(me, LinkRecord):
@@ -191,14 +215,6 @@ class Mesh:
             if known is not None and record.established:
                 places[peer] = HostPort(host.strip("[]"), known.port + 1)
         return places
-
-    def alarms(self) -> tuple[str, ...]:
-        """Return what somebody should look at."""
-        return self._gossip.alarms
-
-    def describe(self) -> MeshStatus:
-        """Return what status and report show. O(facts of peers and links)."""
-        return describe(self._context, self._sessions, self._dialler, self._topology, self._short_ids, self.in_sync)
 
     def _session_up(self, link: LinkId, peer: PeerName) -> None:
         self._gossip.link_up(link)

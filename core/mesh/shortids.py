@@ -22,9 +22,12 @@ class ShortIds:
         self._context = context
         self._seen: tuple[int, ...] | None = None
         self._by_peer: dict[PeerName, ShortId] = {}
+        self._news = context.board.watch(ShortIdRecord)
+        self._news[context.me] = None
+        self._mine: ShortId | None = None
 
     def of_peers(self) -> Mapping[PeerName, ShortId]:
-        """Return the number of every peer that has one."""
+        """Return the number of every peer that has one. O(peers) when one has changed."""
         version = self._context.board.version(ShortIdRecord)
         if version != self._seen:
             self._seen = version
@@ -36,8 +39,18 @@ class ShortIds:
         return self._by_peer
 
     def mine(self) -> ShortId | None:
-        """Return our own number."""
-        return self.of_peers().get(self._context.me)
+        """Return our own number. O(numbers that have changed), unless it was ours or we had none."""
+        news, me = self._news, self._context.me
+        if news:
+            board, number = self._context.board, self._mine
+            if number is None or me in news:
+                self._mine = self.of_peers().get(me)
+            elif any(
+                record.short_id == number for peer in news if peer < me for _, record in board.of(peer, ShortIdRecord)
+            ):
+                self._mine = None
+            news.clear()
+        return self._mine
 
     def settle(self) -> None:
         """Draw a number when we have none; call this only when we know what others have."""

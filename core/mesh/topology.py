@@ -1,8 +1,9 @@
 """Who is linked to whom, and what follows from it for us: next hops, trees, reach.
 
-A link counts when both ends report it established. The snapshot here is the last computed one: `refresh` recomputes
-when link or peer facts have changed, at most every `quiet_ms`, because while a large network forms every fact
-changes the graph (mesh #105). All properties belong to the same graph.
+A link counts when both ends report it established. The graph here is the last one that was read: it is read again when
+link or peer facts have changed, at most every `quiet_ms`, because while a large network forms every fact changes the
+graph (mesh #105). Hosts that drive a kernel or discover peers read it as soon as they may, others when somebody asks.
+All properties belong to the same graph, and are worked out when they are asked for.
 """
 
 from __future__ import annotations
@@ -23,56 +24,86 @@ LINK_PREFIX = "link/"
 
 
 class Topology:
-    """The graph as last computed, and our routes in it."""
+    """The graph as last read, and our routes in it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._is_eager = context.config.datapath or context.config.discovery
         self._seen: tuple[int, ...] | None = None
         self._computed_ms: int | None = None
         self._waiting = False
-        self.graph = Graph.of((context.me,), ())
-        """Peers that have said who they are, and symmetric established links."""
-        self.next_hops: Mapping[PeerName, PeerName] = {}
-        """For every peer within reach, the neighbour to go through."""
-        self.trees: Mapping[PeerName, TreeRole] = {context.me: (None, ())}
-        """For every source within reach, our place in its broadcast tree."""
-        self._reachable: frozenset[PeerName] = frozenset((context.me,))
+        self._graph = Graph.of((context.me,), ())
+        self._next_hops: Mapping[PeerName, PeerName] | None = None
+        self._trees: Mapping[PeerName, TreeRole] | None = None
+        self._reachable: frozenset[PeerName] | None = None
 
     def refresh(self) -> bool:
-        """Recompute if facts have changed and the last time is long enough ago; say whether anything is new."""
+        """Read the graph if facts have changed and the last time is long enough ago; say whether anything is new."""
+        if not self._is_eager:
+            return False
         version = self._context.board.version(LinkRecord, PeerRecord)
         if version == self._seen or self._waiting:
             return False
-        now = self._context.at.mono_ms
-        if self._computed_ms is not None and now < self._computed_ms + self._quiet_ms:
+        if self._is_quiet_time:
+            assert self._computed_ms is not None, "it was read a moment ago"
             self._waiting = True
-            self._context.timer(TIMER, self._computed_ms + self._quiet_ms - now)
+            self._context.timer(TIMER, self._computed_ms + self._quiet_ms - self._context.at.mono_ms)
             return False
         return self._compute(version)
 
     def timer(self) -> bool:
-        """Recompute now that it was quiet; say whether anything is new."""
+        """Read the graph now that it was quiet; say whether anything is new."""
         self._waiting = False
         return self._compute(self._context.board.version(LinkRecord, PeerRecord))
 
+    @property
+    def graph(self) -> Graph:
+        """Peers that have said who they are, and symmetric established links. Another object when another graph."""
+        if not self._is_eager and not self._is_quiet_time:
+            version = self._context.board.version(LinkRecord, PeerRecord)
+            if version != self._seen:
+                self._compute(version)
+        return self._graph
+
+    @property
+    def next_hops(self) -> Mapping[PeerName, PeerName]:
+        """For every peer within reach, the neighbour to go through."""
+        graph = self.graph
+        if self._next_hops is None:
+            self._next_hops = next_hops(graph, self._context.me)
+        return self._next_hops
+
+    @property
+    def trees(self) -> Mapping[PeerName, TreeRole]:
+        """For every source within reach, our place in its broadcast tree."""
+        graph = self.graph
+        if self._trees is None:
+            self._trees = trees(graph, self._context.me)
+        return self._trees
+
     def reachable(self, peer: PeerName) -> bool:
         """Say whether a path leads there."""
+        graph = self.graph
+        if self._reachable is None:
+            self._reachable = graph.reachable(self._context.me)
         return peer in self._reachable
 
     @property
     def _quiet_ms(self) -> int:
-        return max(QUIET_MS_MIN, QUIET_MS_PER_PEER * len(self.graph.names))
+        return max(QUIET_MS_MIN, QUIET_MS_PER_PEER * len(self._graph.names))
+
+    @property
+    def _is_quiet_time(self) -> bool:
+        """Say whether the graph was read so lately that it is not yet read again."""
+        return self._computed_ms is not None and self._context.at.mono_ms < self._computed_ms + self._quiet_ms
 
     def _compute(self, version: tuple[int, ...]) -> bool:
-        context = self._context
-        self._seen, self._computed_ms = version, context.at.mono_ms
+        self._seen, self._computed_ms = version, self._context.at.mono_ms
         graph = self._read()
-        if graph == self.graph:
+        if graph == self._graph:
             return False
-        self.graph = graph
-        self.next_hops = next_hops(graph, context.me)
-        self.trees = trees(graph, context.me)
-        self._reachable = graph.reachable(context.me)
+        self._graph = graph
+        self._next_hops = self._trees = self._reachable = None
         return True
 
     def _read(self) -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crdt.fact import Change, Origin
-from crdt.store import Corrupt, Equivocation, Gap, Joined, Stale, Store
+from crdt.store import Corrupt, Equivocation, Gap, Joined, Pool, Stale, Store
 from crdt.stream import DELETIONS_KEPT_MAX
 
 A = Origin("a", 1)
@@ -94,3 +94,25 @@ def test_a_delta_lists_facts_by_number_whatever_was_overwritten() -> None:
     store.write(A, [put("one", b"again"), delete("two")])
     assert [fact.seq for fact in store.delta_for(A, 0).facts] == [3, 4, 5]
     assert [fact.seq for fact in store.delta_for(A, 3).facts] == [4, 5]
+
+
+def test_stores_with_a_pool_share_streams_and_others_work_them_out() -> None:
+    writer, pool = Store(), Pool()
+    one, two, alone = Store(pool), Store(pool), Store()
+    for change in (put("one"), put("two"), delete("one")):
+        delta = writer.write(A, [change])
+        for reader in (one, two, alone):
+            assert isinstance(reader.join(delta), Joined)
+    assert one == two == alone == writer
+    assert one.stream(A) is two.stream(A)
+    assert one.stream(A) is not alone.stream(A)
+
+
+def test_a_pool_does_not_hide_that_one_number_has_two_contents() -> None:
+    writer, liar, pool = Store(), Store(), Pool()
+    one, two = Store(pool), Store(pool)
+    one.join(writer.write(A, [put("one", b"x")]))
+    lie = liar.write(A, [put("one", b"y")])
+    assert isinstance(two.join(lie), Joined), "nobody has told it otherwise"
+    assert one.join(lie) == Equivocation(A, 1)
+    assert one.stream(A) == writer.stream(A)
