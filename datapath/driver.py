@@ -6,6 +6,7 @@ answer; it says whether trying again helps. What is observed can be compared wit
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -74,18 +75,18 @@ class KernelDriver:
         seen = links.observe_bridge(bridge)
         if seen is not None:
             found.append(seen)
-        port = links.observe_port(self._ipr, links.find(self._ipr, self._port_name), self._bridge)
+        programs = self._programs
+        port = links.observe_port(self._ipr, links.find(self._ipr, self._port_name), programs)
         if port is not None:
             found.append(port)
-        programs = self._programs
         number = programs.identity()
         if number is not None:
             found.append(Identity(number))
         found.extend(Hop(peer, via, address, self._port) for peer, via, address in programs.hops())
         found.extend(Tree(source, tree.parent, tree.children) for source, tree in programs.trees())
-        if seen is not None:
-            for link in self._ipr.get_links(master=bridge["index"]):
-                found.extend(endpoints.observe(link, bridge["index"]))
+        bridge_index = bridge["index"] if bridge is not None and links.is_bridge(bridge) else None
+        for link in self._ipr.get_links():
+            found.extend(endpoints.observe(link, bridge_index, programs))
         return tuple(found)
 
     def execute(self, op: Op) -> OpResult:
@@ -102,15 +103,14 @@ class KernelDriver:
         return Done() if changed else AlreadySo()
 
     def remove_all(self) -> None:
-        """Take everything of ours out of the kernel. Raises: NetlinkError, Foreign."""
+        """Take everything of ours out of the kernel. Raises: NetlinkError."""
         for link in self._ipr.get_links():
             if links.kind_of(link) == "veth" and endpoints.parse_alias(link.get("ifalias") or "") is not None:
-                links.remove(self._ipr, link.get("ifname"))
-        if links.observe_port(self._ipr, links.find(self._ipr, self._port_name), self._bridge) is not None:
-            links.remove(self._ipr, self._port_name)
-        bridge = links.find(self._ipr, self._bridge)
-        if bridge is not None and links.kind_of(bridge) == "bridge":
-            links.remove(self._ipr, self._bridge)
+                self._ipr.link("del", index=link["index"])
+        for name, is_ours in ((self._port_name, links.is_overlay), (self._bridge, links.is_bridge)):
+            with contextlib.suppress(Foreign):
+                # Somebody else's may stay: it was never of ours.
+                links.remove(self._ipr, name, is_ours)
 
     def drops(self) -> dict[str, int]:
         """Return frames dropped by our programs, by reason. Raises: OSError."""
@@ -161,8 +161,10 @@ class KernelDriver:
     def _remove(self, item: KernelObject) -> bool:
         """Take an object away; say whether it was there."""
         match item:
-            case Bridge(name) | VxlanPort(name):
-                return links.remove(self._ipr, name)
+            case Bridge(name):
+                return links.remove(self._ipr, name, links.is_bridge)
+            case VxlanPort(name):
+                return links.remove(self._ipr, name, links.is_overlay)
             case Identity():
                 had = self._programs.identity() is not None
                 self._programs.set_identity(None)

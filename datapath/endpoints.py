@@ -70,19 +70,22 @@ def parse_alias(alias: str) -> tuple[str, str, str] | None:
     return (container, ifname, f"/{netns}") if container and slash and ifname and at else None
 
 
-def observe(link: Any, bridge_index: int) -> Iterator[KernelObject]:
-    """Yield what an outer end stands for; nothing while something of the pair is missing."""
+def observe(link: Any, bridge_index: int | None, programs: Programs) -> Iterator[KernelObject]:
+    """Yield what an outer end stands for; nothing if it is not ours, or was moved to somebody else's bridge.
+
+    A pair that lacks something is shown, too: it may still have an address that another container gets.
+    """
     place = parse_alias(link.get("ifalias") or "")
-    if place is None or kind_of(link) != "veth" or link.get("master") != bridge_index or not is_up(link):
-        return
-    program = filters.attached(link["index"], filters.INGRESS)
-    if program is None or program.name != "from_container":
+    if place is None or kind_of(link) != "veth" or link.get("master") not in (None, bridge_index):
         return
     container, ifname, netns = place
-    inner = _look_inside(netns, ifname, link["index"])
+    index = link["index"]
+    inner = _look_inside(netns, ifname, index)
     if inner is None:
         return
-    yield Endpoint(container, ifname, link.get("ifname"), netns, inner.mac, inner.mtu)
+    is_plugged = link.get("master") is not None and is_up(link)
+    is_whole = is_plugged and filters.runs(index, filters.INGRESS, "from_container", programs.fds["from_container"])
+    yield Endpoint(container, ifname, link.get("ifname"), netns, inner.mac, inner.mtu, is_whole)
     for cidr in inner.addresses:
         yield EndpointAddress(container, ifname, netns, cidr)
     if inner.is_up:
@@ -95,7 +98,7 @@ def ensure(ipr: IPRoute, wanted: Endpoint, bridge: str, programs: Programs) -> N
     """Make a pair, its inner end down. Raises: Foreign, NetlinkError, OSError."""
     alias = alias_of(wanted.container, wanted.ifname, wanted.netns)
     master = find(ipr, bridge)
-    if master is None:
+    if master is None or kind_of(master) != "bridge":
         raise NetlinkError(errno.ENODEV, f"no bridge {bridge}")
     link = find(ipr, wanted.host_ifname)
     if link is not None:
@@ -155,6 +158,9 @@ def remove_address(item: EndpointAddress) -> bool:
             link = find(ipr, item.ifname)
             if link is None:
                 return False
+            if len(_addresses(ipr, link["index"])) > 1:
+                # Else the first address of a subnet would take the others and all routes with it.
+                _set(item.ifname, "promote_secondaries", "1")
             values = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
             return _unless(errno.EADDRNOTAVAIL, lambda: ipr.addr("del", index=link["index"], **values))
 
@@ -259,6 +265,12 @@ def _addresses(ipr: IPRoute, index: int) -> tuple[str, ...]:
         for item in found
         if item["scope"] == SCOPE_UNIVERSE and item["index"] == index
     )
+
+
+def _set(ifname: str, name: str, value: str) -> None:
+    """Set how IPv4 works on an interface of this thread's namespace. Raises: OSError."""
+    with open(f"/proc/sys/net/ipv4/conf/{ifname}/{name}", "w", encoding="ascii") as file:
+        file.write(value)
 
 
 def _index(ipr: IPRoute, ifname: str) -> int:

@@ -40,8 +40,7 @@ class Filter:
 
 def attach(ipr: IPRoute, ifindex: int, parent: int, name: str, prog_fd: int) -> None:
     """Put a program on a hook, in place of an older one of ours; no packet is missed. Raises: NetlinkError, OSError."""
-    present = attached(ifindex, parent)
-    if present is not None and _is_same(present, name, prog_fd):
+    if runs(ifindex, parent, name, prog_fd):
         return
     try:
         ipr.tc("add", "clsact", ifindex)
@@ -59,6 +58,12 @@ def attach(ipr: IPRoute, ifindex: int, parent: int, name: str, prog_fd: int) -> 
         name=NAME_PREFIX + name,
         direct_action=True,
     )
+
+
+def runs(ifindex: int, parent: int, name: str, prog_fd: int) -> bool:
+    """Say whether a hook runs just this program on just these maps. Raises: OSError."""
+    present = attached(ifindex, parent)
+    return present is not None and _is_same(present, name, prog_fd)
 
 
 def attached(ifindex: int, parent: int) -> Filter | None:

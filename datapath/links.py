@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -64,14 +65,14 @@ def ensure_bridge(ipr: IPRoute, wanted: Bridge) -> None:
         ipr.link("set", index=index, state="up")
 
 
-def observe_port(ipr: IPRoute, link: Any, bridge: str) -> VxlanPort | None:
+def observe_port(ipr: IPRoute, link: Any, programs: Programs) -> VxlanPort | None:
     """Return the overlay port as it is; None while something of it is missing."""
-    if link is None or not _is_overlay(link) or not is_up(link):
+    if link is None or not is_overlay(link) or not is_up(link):
         return None
     index = link["index"]
-    names = [filters.attached(index, parent) for parent in (filters.EGRESS, filters.INGRESS)]
-    if [found and found.name for found in names] != ["vxlan_out", "vxlan_in"]:
-        return None
+    for parent, name in ((filters.EGRESS, "vxlan_out"), (filters.INGRESS, "vxlan_in")):
+        if not filters.runs(index, parent, name, programs.fds[name]):
+            return None
     master = link.get("master")
     port_of = "" if not master else str(ipr.link("get", index=master)[0].get("ifname"))
     return VxlanPort(link.get("ifname"), _udp_port(link), link.get("mtu"), port_of)
@@ -80,7 +81,7 @@ def observe_port(ipr: IPRoute, link: Any, bridge: str) -> VxlanPort | None:
 def ensure_port(ipr: IPRoute, wanted: VxlanPort, programs: Programs) -> None:
     """Make the overlay port as wanted, with its programs on it before it comes up. Raises: Foreign, NetlinkError."""
     link = find(ipr, wanted.name)
-    if link is not None and (not _is_overlay(link) or _udp_port(link) != wanted.port):
+    if link is not None and (not is_overlay(link) or _udp_port(link) != wanted.port):
         raise Foreign(f"{wanted.name} exists and is not our overlay device")
     bridge = find(ipr, wanted.bridge)
     if bridge is None:
@@ -107,16 +108,24 @@ def ensure_port(ipr: IPRoute, wanted: VxlanPort, programs: Programs) -> None:
         ipr.link("set", index=index, state="up")
 
 
-def remove(ipr: IPRoute, name: str) -> bool:
-    """Delete a device; say whether it was there. Raises: NetlinkError."""
+def remove(ipr: IPRoute, name: str, is_ours: Callable[[Any], bool]) -> bool:
+    """Delete a device of ours; say whether it was there. Raises: Foreign, NetlinkError."""
     link = find(ipr, name)
     if link is None:
         return False
+    if not is_ours(link):
+        raise Foreign(f"{name} exists and is not ours")
     ipr.link("del", index=link["index"])
     return True
 
 
-def _is_overlay(link: Any) -> bool:
+def is_bridge(link: Any) -> bool:
+    """Say whether a link is a bridge."""
+    return kind_of(link) == "bridge"
+
+
+def is_overlay(link: Any) -> bool:
+    """Say whether a link is an overlay device such as ours."""
     return kind_of(link) == "vxlan" and bool(link.get(("linkinfo", "data", "vxlan_collect_metadata")))
 
 

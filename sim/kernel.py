@@ -1,11 +1,13 @@
 """A kernel made of a dictionary, with the manners of the real driver.
 
-The contract that both keep is in `tests/kernel/test_kernel_contract.py`. Not here: packets.
+The contract that both keep is in `tests/kernel/test_kernel_contract.py`. How frames pass is said in `packets`; here is
+what decides about them: the objects, what the programs have learnt, and what somebody has taken apart behind our back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from core.reconcile.objects import (
     Again,
@@ -16,16 +18,21 @@ from core.reconcile.objects import (
     EndpointAddress,
     EndpointRoute,
     EndpointUp,
+    Hop,
+    Identity,
     KernelObject,
     Op,
     OpResult,
     Refused,
+    Tree,
     Verb,
     VxlanPort,
 )
-from core.reconcile.plan import creation_order, vanish_with
+from core.reconcile.plan import attachment_of, creation_order, vanish_with
+from sim.packets import Branch, Place, Plug, Tables
 
 RETRY_MS = 100
+Key = tuple[str, ...]
 
 
 class FakeKernel:
@@ -37,7 +44,16 @@ class FakeKernel:
         """`fail` is asked before each operation; what it returns, if anything, is the result and nothing happens."""
         self.foreign = tuple(foreign)
         self.fail = fail
-        self._objects: dict[tuple[str, ...], KernelObject] = {}
+        self.macs: dict[str, Place] = {}
+        """What the programs have learnt."""
+        self._objects: dict[Key, KernelObject] = {}
+        self._interfaces: dict[Key, int] = {}
+        self._bare: dict[Key, None] = {}
+        self._loose: dict[Key, None] = {}
+        self._last_interface = 0
+        self._tables: Tables | None = None
+
+    # As the driver does.
 
     def observe(self) -> tuple[KernelObject, ...]:
         """Return everything of ours, in creation order."""
@@ -54,37 +70,128 @@ class FakeKernel:
         if injected is not None:
             return injected
         item = op.object
-        if self._is_foreign(item):
+        if self.is_foreign(item):
             return Refused(f"{' '.join(item.key)} exists and is not ours", "remove or rename it")
-        if op.verb is Verb.REMOVE:
-            return self._remove(item)
+        self._tables = None
+        return self._remove(item) if op.verb is Verb.REMOVE else self._ensure(item)
+
+    def tables(self) -> Tables:
+        """Return what frames see; good until something changes, but for what is learnt, which shows at once."""
+        if self._tables is None:
+            self._tables = self._make_tables()
+        return self._tables
+
+    # As others do.
+
+    def lose(self, item: KernelObject, *, is_held: bool = True) -> None:
+        """Drop an object behind the agent's back, as an operator would.
+
+        Not `is_held`: no agent runs, so with the overlay port go the maps of its programs.
+        """
+        self._tables = None
+        self._drop(item.key)
+        if isinstance(item, VxlanPort) and not is_held:
+            self.macs.clear()
+            for other in tuple(self._objects.values()):
+                if isinstance(other, Identity | Hop | Tree):
+                    self._drop(other.key)
+                elif isinstance(other, Endpoint):
+                    # Its program works on maps that nobody can find any more.
+                    self._take_apart(other, self._bare)
+
+    def unplug(self, endpoint: Endpoint) -> None:
+        """Take the outer end of a pair out of the bridge, behind the agent's back."""
+        self._tables = None
+        self._take_apart(endpoint, self._loose)
+
+    def squat(self, item: KernelObject) -> None:
+        """Let somebody else take the name of an object of ours; what had it goes."""
+        self.lose(item)
+        self.foreign = (*self.foreign, item)
+
+    def half_make(self, item: Endpoint) -> None:
+        """Leave a pair that is there, and neither in the bridge nor known to our programs."""
+        if item.key not in self._objects and not self._missing(item) and not self.is_foreign(item):
+            self._ensure(item)
+            self._take_apart(item, self._bare)
+            self.unplug(item)
+
+    def is_foreign(self, item: KernelObject) -> bool:
+        """Say whether somebody else has the name of an object."""
+        for other in self.foreign:
+            if other.key == item.key:
+                return True
+            if isinstance(item, Endpoint) and isinstance(other, Endpoint) and item.host_ifname == other.host_ifname:
+                return True
+        return False
+
+    # How.
+
+    def _ensure(self, item: KernelObject) -> OpResult:
         present = self._objects.get(item.key)
         if present == item:
             return AlreadySo()
         missing = self._missing(item)
         if missing:
             return Again(RETRY_MS, f"{' '.join(item.key)}: no {missing}")
-        if op.verb is Verb.CREATE and present is not None:
-            return Refused(f"{' '.join(item.key)} exists in another form", "remove or change it first")
-        if op.verb is Verb.CHANGE:
-            if isinstance(item, Endpoint | EndpointAddress | EndpointRoute | EndpointUp):
-                return Refused(f"{' '.join(item.key)} cannot change in place", "remove and create it")
-            if present is None and isinstance(item, Bridge | VxlanPort):
-                return Again(RETRY_MS, f"{' '.join(item.key)} is gone")
+        if isinstance(present, VxlanPort) and isinstance(item, VxlanPort) and present.port != item.port:
+            return Refused(f"{item.name} exists and is not our overlay device", "remove or rename it")
+        if isinstance(item, Endpoint):
+            self._ensure_pair(item, present)
         self._objects[item.key] = item
         return Done()
 
-    def lose(self, item: KernelObject) -> None:
-        """Drop an object behind the agent's back, as an operator would."""
-        self._remove(item)
+    def _ensure_pair(self, item: Endpoint, present: KernelObject | None) -> None:
+        self._bare.pop(item.key, None)
+        self._loose.pop(item.key, None)
+        if isinstance(present, Endpoint) and replace(present, is_whole=True) == item:
+            return
+        if present is not None:
+            self._remove(present)
+        self._last_interface += 1
+        self._interfaces[item.key] = self._last_interface
 
     def _remove(self, item: KernelObject) -> OpResult:
-        present = self._objects.pop(item.key, None)
+        if isinstance(item, Endpoint):
+            # A redirect to it would be lost.
+            gone = self._interfaces.get(item.key, 0)
+            for mac in [mac for mac, place in self.macs.items() if not place.peer and place.ifindex == gone]:
+                del self.macs[mac]
+        return Done() if self._drop(item.key) else AlreadySo()
+
+    def _drop(self, key: Key) -> bool:
+        """Delete an object, and what the kernel deletes or takes apart with it."""
+        present = self._objects.pop(key, None)
         if present is None:
-            return AlreadySo()
+            return False
+        self._interfaces.pop(key, None)
+        self._bare.pop(key, None)
+        self._loose.pop(key, None)
         for other in vanish_with(present, tuple(self._objects.values())):
             del self._objects[other.key]
-        return Done()
+        if isinstance(present, EndpointAddress) and not self._has_address(present):
+            # With the last IPv4 address go the routes.
+            for other in tuple(self._objects.values()):
+                if isinstance(other, EndpointRoute) and attachment_of(other) == attachment_of(present):
+                    del self._objects[other.key]
+        if isinstance(present, Bridge):
+            for other in tuple(self._objects.values()):
+                if isinstance(other, VxlanPort):
+                    self._objects[other.key] = replace(other, bridge="")
+                elif isinstance(other, Endpoint):
+                    self._take_apart(other, self._loose)
+        return True
+
+    def _has_address(self, lost: EndpointAddress) -> bool:
+        return any(
+            isinstance(other, EndpointAddress) and attachment_of(other) == attachment_of(lost)
+            for other in self._objects.values()
+        )
+
+    def _take_apart(self, pair: Endpoint, lack: dict[Key, None]) -> None:
+        if pair.key in self._objects:
+            lack[pair.key] = None
+            self._objects[pair.key] = replace(pair, is_whole=False)
 
     def _missing(self, item: KernelObject) -> str:
         """Name what has to exist first and does not; empty when nothing is missing."""
@@ -100,10 +207,26 @@ class FakeKernel:
             return f"interface {item.ifname} that is up"
         return ""
 
-    def _is_foreign(self, item: KernelObject) -> bool:
-        for other in self.foreign:
-            if other.key == item.key:
-                return True
-            if isinstance(item, Endpoint) and isinstance(other, Endpoint) and item.host_ifname == other.host_ifname:
-                return True
-        return False
+    def _make_tables(self) -> Tables:
+        number, has_port, is_joined = 0, False, False
+        hops: dict[int, str] = {}
+        trees: dict[int, Branch] = {}
+        plugs: dict[int, Plug] = {}
+        for key, item in self._objects.items():
+            match item:
+                case Identity():
+                    number = int(item.short_id)
+                case VxlanPort():
+                    has_port, is_joined = True, bool(item.bridge)
+                case Hop():
+                    hops[item.destination] = item.address
+                case Tree():
+                    trees[item.source] = Branch(item.parent, tuple(address for _, address in item.children))
+                case Endpoint():
+                    place = (item.container, item.ifname)
+                    ifindex = self._interfaces[key]
+                    is_up = ("up", *place) in self._objects
+                    plugs[ifindex] = Plug(
+                        place, item.mac, ifindex, is_up, key not in self._loose, key not in self._bare
+                    )
+        return Tables(number, has_port, is_joined, hops, trees, plugs, self.macs)

@@ -135,6 +135,8 @@ class Endpoint:
     """Inner MAC address."""
     mtu: int
     """Bytes."""
+    is_whole: bool = True
+    """In the bridge, outer end up, its program on it. What is observed may lack some of that; nobody desires so."""
 
     stage = Stage.ENDPOINT
 

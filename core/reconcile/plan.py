@@ -11,6 +11,7 @@ Only observed objects are ever removed, and drivers observe only what is ours: f
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from core.reconcile.objects import (
     Again,
@@ -131,4 +132,7 @@ def _fits_in_place(before: KernelObject, after: KernelObject) -> bool:
         return True
     if isinstance(before, VxlanPort) and isinstance(after, VxlanPort):
         return before.port == after.port
+    if isinstance(before, Endpoint) and not before.is_whole:
+        # Made whole where it is: the container keeps its interface, and what it has open there.
+        return replace(before, is_whole=True) == after
     return isinstance(before, Bridge | Identity | Hop | Tree)

@@ -20,6 +20,7 @@ from core.reconcile.objects import (
     KernelObject,
     Op,
     OpResult,
+    Refused,
     VxlanPort,
 )
 from core.reconcile.plan import held_back, plan
@@ -145,6 +146,21 @@ def test_a_crash_after_any_operation_leaves_a_state_from_which_the_rest_is_plann
         run(kernel, plan(after, kernel.observe(), may_remove=True)[:count])
         run(kernel, plan(after, kernel.observe(), may_remove=True))
         assert set(kernel.observe()) == set(after)
+
+
+@given(desires(), desires(), st.data())
+def test_what_others_have_deleted_or_taken_apart_is_made_up_for(
+    before: tuple[KernelObject, ...], after: tuple[KernelObject, ...], data: st.DataObject
+) -> None:
+    kernel = kernel_with(before)
+    for item in data.draw(st.lists(st.sampled_from(before), max_size=4)):
+        if isinstance(item, Endpoint) and data.draw(st.booleans()):
+            kernel.unplug(item)
+        else:
+            kernel.lose(item, is_held=data.draw(st.booleans()))
+    for op in plan(after, kernel.observe(), may_remove=True):
+        assert not isinstance(kernel.execute(op), Again | Refused), op
+    assert set(kernel.observe()) == set(after)
 
 
 @pytest.mark.parametrize("may_remove", [True, False])
