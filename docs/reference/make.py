@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -34,6 +35,9 @@ def cli() -> str:
     """Return `cli.md`."""
     from adapters.control.cli import USAGE
     from adapters.settings import help_text
+
+    # Else the width of whose terminal this is would show.
+    os.environ["COLUMNS"] = "100"
 
     return (
         "# Command line\n\n"
