@@ -2,17 +2,19 @@
 
 The Board is derived: it can be rebuilt from the streams at any time, and must then be equal. It shows, of each peer,
 the facts of its newest incarnation only; of older ones just the ring claims, until a newer one says that it has
-adopted them, for no address may lose its owner when a host loses its disk. Our own facts appear when written, before
-they are durable; foreign facts when joined. Views are cached against `version(kind)`, so that a change costs what
-depends on it and no more.
+adopted them, for no address may lose its owner when a host loses its disk. A claim that a fenced peer has made after
+the fence gives us nothing: it counts as one to nobody (see `core.ipam.fences`). Our own
+facts appear when written, before they are durable; foreign facts when joined. Views are cached against `version(kind)`,
+so that a change costs what depends on it and no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from core.kinds import NAMES, Body, PeerRecord, RingClaim, parse, peer_key
+from core.kinds import NAMES, NOBODY, Body, PeerRecord, RingClaim, parse, peer_key
 from core.page import Kind, Page
 from core.types import PeerName
 from crdt.fact import Change, Fact, Origin
@@ -35,6 +37,8 @@ class Board:
         self._versions: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._ours: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._watchers: dict[Kind, list[dict[PeerName, None]]] = {}
+        self._claim_seqs: dict[PeerName, dict[int, dict[str, int]]] = {}
+        self._fences: Mapping[PeerName, Mapping[int, int]] = {}
         self.revision = 0
         """Rises with every change of what is shown."""
 
@@ -60,6 +64,9 @@ class Board:
         newest = self._newest.get(peer, -1)
         changed, removed = tuple(changed), tuple(removed)
         self._note_adoption(origin, changed)
+        for fact in changed:
+            if fact.kind == NAMES[RingClaim]:
+                self._claim_seqs.setdefault(peer, {}).setdefault(origin.incarnation, {})[fact.key] = fact.seq
         if origin.incarnation < newest:
             self._absorb_orphans(peer, origin.incarnation, changed, removed)
             return
@@ -84,7 +91,20 @@ class Board:
         self._newest.pop(peer, None)
         self._adopted.pop(peer, None)
         self._orphans.pop(peer, None)
+        self._claim_seqs.pop(peer, None)
         self._clear(peer)
+
+    @property
+    def fences(self) -> Mapping[PeerName, Mapping[int, int]]:
+        """Peers whose new claims give us nothing, and up to which number those of each of their lives still do."""
+        return self._fences
+
+    def fence(self, fences: Mapping[PeerName, Mapping[int, int]]) -> None:
+        """Fence these peers and no others."""
+        if fences != self._fences:
+            self._fences = fences
+            self._versions[RingClaim] += 1
+            self.revision += 1
 
     def reborn(self, me: Origin) -> None:
         """Give our own stream another name; what the old one said counts as said by an earlier life."""
@@ -136,13 +156,21 @@ class Board:
         """Yield `(peer, key, body)` of all facts of a kind, by peer and key; ring claims of orphaned lives last."""
         for peer in self.peers():
             for key, body in self.of(peer, kind):
-                yield peer, key, body
+                yield peer, key, self._as_it_counts(peer, self._newest[peer], key, body)
         if kind is RingClaim:
             for peer in sorted(self._orphans):
                 for incarnation in sorted(self._orphans[peer]):
                     for key, claim in sorted(self._orphans[peer][incarnation].items()):
                         assert isinstance(claim, kind)
-                        yield peer, key, claim
+                        yield peer, key, self._as_it_counts(peer, incarnation, key, claim)
+
+    def _as_it_counts(self, peer: PeerName, incarnation: int, key: str, body: B) -> B:
+        """Return a fact, or what is left of a claim that a fenced peer has made too late."""
+        fence = self._fences.get(peer)
+        if fence is None or not isinstance(body, RingClaim) or body.owner != self._me.peer:
+            return body
+        seq = self._claim_seqs.get(peer, {}).get(incarnation, {}).get(key, 0)
+        return replace(body, owner=NOBODY) if seq > fence.get(incarnation, 0) else body
 
     def _show(self, peer: PeerName, page: Page) -> None:
         if peer not in self._pages:
@@ -187,6 +215,7 @@ class Board:
         orphans = self._orphans.get(peer, {})
         for incarnation in [life for life in orphans if life <= adopted]:
             del orphans[incarnation]
+            self._claim_seqs.get(peer, {}).pop(incarnation, None)
             self._versions[RingClaim] += 1
 
     def _clear(self, peer: PeerName) -> None:

@@ -22,6 +22,9 @@ PARSED_MAX = 4096
 PARSED_SIZE_MAX = 256
 """Bytes. Only lists of names are longer, and rare."""
 
+NOBODY = PeerName("-")
+"""Owner in a joined note: whoever it is, not the writer. Sorts below every peer name."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
@@ -150,7 +153,45 @@ class RetiredRecord:
     """`retired/<peer>`: the writer has taken over that peer's addresses."""
 
     incarnation: int
-    """The newest incarnation it covers."""
+    """The newest incarnation it covers; 0 for a peer never heard of."""
+    seq: int
+    """What that incarnation had said, as far as anybody who was asked knew."""
+    at_ms: int
+    """When, on the writer's wall clock; for people."""
+    missing: tuple[str, ...]
+    """Peers that should have answered and had not, when it was forced."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverRecord:
+    """`takeover/self`: the writer wants to take over the addresses of dead peers, and asks all for their fences."""
+
+    targets: tuple[str, ...]
+    """Who is dead, by the operator's word; ascending."""
+    nonce: int
+    """Tells this attempt from others."""
+    ballot: str
+    """Names the attempt and who must answer it, see `core.ipam.electorate`."""
+    force: bool
+    """It goes on without those that do not answer."""
+    since_ms: int
+    """When it began, on the writer's wall clock; for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceRecord:
+    """`fence/<peer>`: of that peer the writer takes in no more than it must until the takeover is over."""
+
+    taker: str
+    """Who asked."""
+    incarnation: int
+    """In which life it asked."""
+    ballot: str
+    """What is answered."""
+    incarnations: tuple[int, ...]
+    """Lives of the peer that the writer knows of."""
+    seqs: tuple[int, ...]
+    """How much of each it holds."""
 
 
 Body = (
@@ -165,6 +206,8 @@ Body = (
     | AttachmentRecord
     | TargetRecord
     | RetiredRecord
+    | TakeoverRecord
+    | FenceRecord
 )
 
 KINDS: dict[str, type[Body]] = {
@@ -178,7 +221,9 @@ KINDS: dict[str, type[Body]] = {
     "ip.1": AddressRecord,
     "att.1": AttachmentRecord,
     "target.1": TargetRecord,
-    "retired.1": RetiredRecord,
+    "retired.2": RetiredRecord,
+    "takeover.1": TakeoverRecord,
+    "fence.1": FenceRecord,
 }
 NAMES: dict[type[Body], str] = {body: name for name, body in KINDS.items()}
 
@@ -245,6 +290,16 @@ def attachment_key(container: str, ifname: str) -> str:
     return f"att/{container}/{ifname}"
 
 
+def takeover_key() -> str:
+    """Key of the writer's own takeover; one at a time."""
+    return "takeover/self"
+
+
+def fence_key(peer: str) -> str:
+    """Key of the fence about `peer`."""
+    return f"fence/{peer}"
+
+
 def is_short_id(value: int) -> bool:
     """Say whether a number can be a peer's number in the datapath."""
     return 1 <= ShortId(value) <= 4095
@@ -276,11 +331,18 @@ def _read_texts(value: Any) -> tuple[str, ...] | None:
     return tuple(value)
 
 
+def _read_numbers(value: Any) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+        return None
+    return tuple(value)
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "int": _read_int,
     "str": _read_str,
     "bool": _read_bool,
     "tuple[str, ...]": _read_texts,
+    "tuple[int, ...]": _read_numbers,
 }
 _FIELDS: dict[type[Body], tuple[tuple[str, Callable[[Any], Any]], ...]] = {
     shape: tuple((field.name, _READERS[str(field.type)]) for field in fields(shape)) for shape in KINDS.values()

@@ -15,6 +15,8 @@ MARKS = frozenset(
         "dialler.wait-cut-short",
         "gossip.asked-again",
         "gossip.asked-neighbour-lost",
+        "fences.split",
+        "fences.switched",
         "gossip.corrupt-replaced",
         "gossip.equivocation",
         "gossip.gap",
@@ -58,5 +60,12 @@ MARKS = frozenset(
         "sessions.silent-peer",
         "sessions.spare-closed",
         "shortids.clash-lost",
+        "takeover.completed",
+        "takeover.forced",
+        "takeover.gave-up",
+        "takeover.nobody-waits",
+        "takeover.target-came-back",
+        "takeover.voters-changed",
+        "takeover.yielded",
     )
 )

@@ -52,9 +52,11 @@ from core.events import (
 )
 from core.ipam.allocator import Allocator
 from core.ipam.earlier import earlier_facts, earlier_lives
+from core.ipam.fences import Fences
 from core.kinds import (
     NAMES,
     AttachmentRecord,
+    FenceRecord,
     LinkRecord,
     PeerRecord,
     RetiredRecord,
@@ -112,6 +114,7 @@ class Replica:
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
         )
+        self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)
         self.attachments = Attachments(context, self.allocator, self.reconciler)
         self._commits: dict[Ticket, Commit] = {}
@@ -308,6 +311,7 @@ class Replica:
         self.mesh.facts_changed()
         if self.mesh.in_sync:
             self._adopt()
+        self._fences.facts_changed()
         self.allocator.facts_changed()
         if self._context.config.datapath:
             self._notice_routes()
@@ -405,7 +409,7 @@ class Replica:
             return
         for key, body in tuple(earlier_facts(context)):
             is_missing = context.board.get(context.me, key, type(body)) is None
-            if isinstance(body, AttachmentRecord | ShortIdRecord | RetiredRecord) and is_missing:
+            if isinstance(body, AttachmentRecord | ShortIdRecord | RetiredRecord | FenceRecord) and is_missing:
                 context.write(put(key, body))
         if not self.allocator.adopt():
             return

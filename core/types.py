@@ -140,3 +140,19 @@ def cidr_of(text: str) -> Cidr:
         raise ValueError(f"invalid CIDR address: {text}")
     interface = ipaddress.ip_interface(text)
     return Cidr(address_of(str(interface.ip)), interface.network.prefixlen)
+
+
+def utc_text(wall_ms: int) -> str:
+    """Write a moment of a wall clock, in UTC: `2026-11-25 08:00:00`."""
+    days, rest_ms = divmod(wall_ms, 86_400_000)
+    # Days to a civil date, after Howard Hinnant's `civil_from_days`: the standard library's clock has no place here.
+    era_days = days + 719_468
+    era, day_of_era = divmod(era_days, 146_097)
+    year_of_era = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    seconds = rest_ms // 1000
+    return f"{year:04}-{month:02}-{day:02} {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

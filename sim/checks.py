@@ -22,7 +22,7 @@ from core.kinds import RetiredRecord
 from core.messages import Deltas, Have, Message
 from core.reconcile.objects import Endpoint, EndpointAddress, Op, OpResult, Verb
 from core.replica import Replica
-from core.types import Address, address_of
+from core.types import Address, PeerName, address_of
 from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
 from sim.books import Violation
@@ -79,6 +79,8 @@ class Checks:
         item = op.object
         if not isinstance(item, EndpointAddress) or op.verb is Verb.REMOVE:
             return
+        if self._has_not_heard(host):
+            self._books.blind[host.index] = None
         for other in self._world.hosts:
             for found in other.kernel.using(_ip(item)):
                 if (other.index, found.container) == (host.index, item.container):
@@ -215,27 +217,36 @@ class Checks:
                 raise Violation(f"I2: {address} is in use twice ({holders}), and {host.name} does not show it")
 
     def _note_blind(self) -> None:
-        """Find hosts that were called dead and live: what they give and have given is not certain any more."""
+        """Find hosts whose gifts are not certain any more: called dead and alive, or passed over by force."""
+        passed_over = {name: None for _, _, record in self._board.all(RetiredRecord) for name in record.missing}
         for host in self._world.hosts:
-            if self._is_called_dead(host, self._board) and (host.heart is not None or self._books.users[host.index]):
+            lives = host.heart is not None or bool(self._books.users[host.index])
+            if host.config.peer in passed_over or (lives and _removals_of(host, self._board)):
                 self._books.blind[host.index] = None
 
     def _has_not_heard(self, host: Host) -> bool:
         """Say whether a host has been removed and does not know it."""
         heart = host.heart
-        if not isinstance(heart, Replica) or not self._is_called_dead(host, self._board):
+        if not isinstance(heart, Replica):
             return False
-        return not self._is_called_dead(host, heart.board)
-
-    def _is_called_dead(self, host: Host, board: Board) -> bool:
-        return any(key == RETIRED + host.config.peer for _, key, _ in board.all(RetiredRecord))
+        heard = _removals_of(host, heart.board)
+        return any(heard.get(taker) != record for taker, record in _removals_of(host, self._board).items())
 
     def _excused(self, host: Host, heart: Replica) -> dict[str, None]:
         """Return the users that wait for space whose owners stay away, if their host says so."""
-        status = heart.describe(host.clock.at(self._world.now_us)).ipam
-        if status is None or len(self._stage.scenario.members()) == len(self._world.hosts):
+        if len(self._stage.scenario.members()) == len(self._world.hosts):
             return {}
-        return {wait.ident: None for wait in status.pending if "unreachable" in wait.why or "rmpeer" in wait.why}
+        status = heart.describe(host.clock.at(self._world.now_us)).ipam
+        if status is None:
+            return {}
+        is_halted = any(" is removing " in line for line in status.alarms)
+        return {wait.ident: None for wait in status.pending if is_halted or "unreachable" in wait.why}
+
+
+def _removals_of(host: Host, board: Board) -> dict[PeerName, RetiredRecord]:
+    """Return who has called a host dead, as a board says."""
+    key = RETIRED + host.config.peer
+    return {taker: record for taker, place, record in board.all(RetiredRecord) if place == key}
 
 
 def _difference(hearts: list[tuple[Host, Replica]]) -> str:

@@ -8,6 +8,9 @@ from sim.actions import HostIndex
 from sim.scenario import HostSpec, Scenario
 
 COUNTS = (1, 2, 3, 3, 4, 5)
+TAKEOVER_COUNTS = (3, 4, 5, 6)
+TAKEOVER_TROUBLE_MS = 600_000
+"""The dead are believed dead only when their links have been silent for half a minute."""
 TROUBLES_MS = (60_000, 60_000, 240_000)
 """Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
 UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
@@ -16,11 +19,16 @@ UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
 Pair = tuple[HostIndex, HostIndex]
 
 
-def draw(seed: int | str) -> Scenario:
+PROFILES = ("all", "takeover")
+"""What a swarm looks at: everything, or the removal of dead peers above all."""
+
+
+def draw(seed: int | str, profile: str = "all") -> Scenario:
     """Return the scenario of a seed, without steps: its choosers make them while it is played."""
     entropy = random.Random(f"{seed}/shape")
-    count = entropy.choice(COUNTS)
-    ring = entropy.choice(("seed", "consensus", "consensus"))
+    is_takeover = profile == "takeover"
+    count = entropy.choice(TAKEOVER_COUNTS if is_takeover else COUNTS)
+    ring = entropy.choice(("seed", "seed", "consensus") if is_takeover else ("seed", "consensus", "consensus"))
     knows_all = entropy.random() < 0.5
     universe = entropy.choice(UNIVERSES)
     hosts = tuple(
@@ -31,7 +39,7 @@ def draw(seed: int | str) -> Scenario:
         for index in range(count)
     )
     is_line = count > 2 and entropy.random() < 0.4
-    until_ms = entropy.choice(TROUBLES_MS)
+    until_ms = TAKEOVER_TROUBLE_MS if is_takeover else entropy.choice(TROUBLES_MS)
     core: tuple[HostIndex, ...] = ()
     if count > 2 and entropy.random() < 0.25:
         # The first hosts of a line are connected without the others.

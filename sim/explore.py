@@ -19,7 +19,7 @@ TAIL_SHOWN = 60
 
 def run_seed(seed: int, make: MakeReplica = Replica) -> Report:
     """Run one seed."""
-    return play(draw(seed), make, chooses=True)
+    return play(draw(seed), make, profile="all")
 
 
 def main(arguments: list[str]) -> int:

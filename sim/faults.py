@@ -23,6 +23,8 @@ BEGIN: dict[str, Kind] = {**machines.BEGIN, **kernels.BEGIN}
 """What some kinds do once, at the beginning."""
 LOSSY = 0.3
 """Share of runs whose paths lose messages all the time."""
+RARE_MS = (5_000, 60_000)
+"""Between two troubles of one kind where most of the time removals shall succeed."""
 
 FORGETTING = ("wipes", "rollbacks", "leavers")
 ISOLATING = ("cuts", "kills", "power", "gaps", "disk", "operators")
@@ -32,11 +34,14 @@ ISOLATING = ("cuts", "kills", "power", "gaps", "disk", "operators")
 class Faults:
     """Chooses trouble."""
 
-    def __init__(self, stage: Stage, agenda: Agenda, seed: str) -> None:
+    def __init__(self, stage: Stage, agenda: Agenda, seed: str, profile: str) -> None:
         entropy = random.Random(f"{seed}/faults")
         chooser = Chooser(stage, agenda, entropy)
         count = entropy.choice((0, 1, 2, 2, 3, 3, 4, 5))
         drawn = entropy.sample(list(KINDS), count)
+        if profile == "takeover":
+            drawn = [name for name in drawn if name not in FORGETTING]
+            agenda.every(0, people.BURIALS_MS, entropy, partial(people.bury_any, chooser))
         if any(name in FORGETTING for name in drawn):
             drawn = [name for name in drawn if name not in ISOLATING]
         self.kinds = tuple(sorted(drawn))
@@ -46,5 +51,6 @@ class Faults:
         for name in self.kinds:
             if name in BEGIN:
                 agenda.plan(0, partial(BEGIN[name], chooser))
+        pause_ms = RARE_MS if profile == "takeover" else PAUSE_MS
         for name in self.kinds:
-            agenda.every(0, PAUSE_MS, entropy, partial(KINDS[name], chooser))
+            agenda.every(0, pause_ms, entropy, partial(KINDS[name], chooser))

@@ -55,9 +55,9 @@ PATHS_HOSTS_MAX = 64
 """With more hosts the paths between all of them are too many to be compared at each action."""
 
 
-def tell(scenario: Scenario, make: MakeReplica = Replica, *, chooses: bool = False) -> Story:
-    """Play a scenario and tell what happened. With `chooses`, its seed decides what happens instead of its steps."""
-    run = Run(scenario, make, chooses=chooses)
+def tell(scenario: Scenario, make: MakeReplica = Replica, *, profile: str = "") -> Story:
+    """Play a scenario and tell what happened. With a profile, its seed chooses what happens instead."""
+    run = Run(scenario, make, profile=profile)
     narrator = Narrator(run)
     return narrator.story(run.play())
 

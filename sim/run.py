@@ -96,15 +96,15 @@ class Report:
     """The end of the trace, if something went wrong."""
 
 
-def play(scenario: Scenario, make: MakeReplica = Replica, *, chooses: bool = False) -> Report:
-    """Play a scenario to its end. With `chooses`, its seed decides what happens instead of its steps."""
-    return Run(scenario, make, chooses=chooses).play()
+def play(scenario: Scenario, make: MakeReplica = Replica, *, profile: str = "") -> Report:
+    """Play a scenario to its end. With a profile, its seed chooses what happens instead of its steps."""
+    return Run(scenario, make, profile=profile).play()
 
 
 class Run:
     """One world from beginning to end; `until` lets it be looked at on the way."""
 
-    def __init__(self, scenario: Scenario, make: MakeReplica = Replica, *, chooses: bool = False) -> None:
+    def __init__(self, scenario: Scenario, make: MakeReplica = Replica, *, profile: str = "") -> None:
         self.scenario = scenario
         self.world = World(scenario.seed, scenario.configs(), make, codec=lambda message: decode(encode(message)))
         for source, target in scenario.walls:
@@ -114,10 +114,10 @@ class Run:
         self.world.watcher = self.checks
         self._steps: list[Step] = []
         self._source: Source = Script(scenario.steps)
-        if chooses:
+        if profile:
             self._source = agenda = Agenda()
-            Workload(self.stage, agenda, scenario.seed)
-            Faults(self.stage, agenda, scenario.seed)
+            Workload(self.stage, agenda, scenario.seed, profile)
+            Faults(self.stage, agenda, scenario.seed, profile)
         self._snapshot_ms = SNAPSHOT_MS
         self._has_begun = False
 

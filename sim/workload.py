@@ -15,6 +15,7 @@ from sim.host import Host
 from sim.stage import Stage
 
 PAUSE_MS = (20, 3_000)
+TAKEOVER_PAUSE_MS = (200, 10_000)
 BURST = 40
 """Addresses taken and given back in one go, so that streams forget deletions."""
 BURST_MS = 2_000
@@ -26,7 +27,7 @@ CONTAINERS_MAX = 40
 class Workload:
     """Chooses what the users of all hosts do."""
 
-    def __init__(self, stage: Stage, agenda: Agenda, seed: str) -> None:
+    def __init__(self, stage: Stage, agenda: Agenda, seed: str, profile: str = "all") -> None:
         self._stage = stage
         self._agenda = agenda
         self._entropy = random.Random(f"{seed}/workload")
@@ -38,10 +39,10 @@ class Workload:
             (2, self._give_back),
             (2, self._end_container),
             (1, self._claim_again),
-            (1, self._burst),
+            (0 if profile == "takeover" else 1, self._burst),
         )
         self._kinds = [kind for weight, kind in kinds for _ in range(weight * self._entropy.randint(0, 3))]
-        agenda.every(0, PAUSE_MS, self._entropy, self._choose)
+        agenda.every(0, TAKEOVER_PAUSE_MS if profile == "takeover" else PAUSE_MS, self._entropy, self._choose)
 
     def _choose(self) -> Iterator[Action]:
         up = self._stage.up()

@@ -28,7 +28,7 @@ weave attach        [<addr> ...] [--no-multicast-route] <container>
 
 weave connect       [--replace] [<peer> ...]
       forget        <peer> ...
-      rmpeer        <peer> ...
+      rmpeer        [--force] <peer> ...
 
 weave lab           up <file> | down | exec <host> -- <command> | cut <a> <b> | heal <a> <b> | status
 
@@ -280,18 +280,15 @@ def _forget(words: list[str]) -> int:
 
 
 def _rmpeer(words: list[str]) -> int:
-    if not words:
+    force = "--force" in words
+    names = [word for word in words if word != "--force"]
+    if not names:
         raise Misuse
-    from adapters.control.client import Refused
-
-    failed = 0
-    for word in words:
-        try:
-            print(_ask_raw_or_fail("DELETE", f"/peer/{_quoted(word)}").rstrip("\n"))
-        except Refused as error:
-            print(error, file=sys.stderr)
-            failed = 1
-    return failed
+    also = "".join(f"&also={_quoted(name)}" for name in names[1:])
+    if sys.stderr.isatty():
+        print("asking all peers that may own addresses from there ...", file=sys.stderr)
+    print(_ask("DELETE", f"/peer/{_quoted(names[0])}?force={str(force).lower()}{also}").rstrip("\n"))
+    return 0
 
 
 def _lab(words: list[str]) -> int:

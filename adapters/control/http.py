@@ -188,7 +188,7 @@ class ControlServer:
             ("DELETE", "/ip/{id}/{ip}", self._commander(lambda part: Free(part("id"), part("ip")), empty=True)),
             ("GET", "/ipinfo/defaultsubnet", self._show_default_subnet),
             ("DELETE", "/peer", self._commander(lambda _: Leave(), empty=True)),
-            ("DELETE", "/peer/{id}", self._commander(lambda part: RemovePeers((part("id"),)))),
+            ("DELETE", "/peer/{id}", self._remove_peers),
             ("GET", "/ps", self._show_attachments),
             ("POST", "/attach", self._attach),
             ("POST", "/detach", self._detach),
@@ -202,12 +202,20 @@ class ControlServer:
             command = make(lambda name: request.match_info[name])
             if isinstance(command, Allocate | Claim | Free | Lookup) and self._settings.config.universe is None:
                 return web.Response(status=404, text="IP address allocation is off: no --ipalloc-range\n")
-            reply = await self._reply(lambda number: Commanded(number, command))
-            if isinstance(reply, Refusal):
-                return web.Response(status=400, text=f"{reply.why}\n")
-            return web.Response(status=204) if empty else web.Response(text=reply.text)
+            return await self._carry_out(command, empty=empty)
 
         return handle
+
+    async def _remove_peers(self, request: web.Request) -> web.Response:
+        """Remove a peer, and those named with `also` in the same step; with `force=true` without waiting for all."""
+        names = (request.match_info["id"], *request.query.getall("also", []))
+        return await self._carry_out(RemovePeers(names, request.query.get("force") == "true"))
+
+    async def _carry_out(self, command: Command, *, empty: bool = False) -> web.Response:
+        reply = await self._reply(lambda number: Commanded(number, command))
+        if isinstance(reply, Refusal):
+            return web.Response(status=400, text=f"{reply.why}\n")
+        return web.Response(status=204) if empty else web.Response(text=reply.text)
 
     async def _reply(self, make: Callable[[RequestId], Event]) -> Ok | Refusal:
         if self._waiting >= WAITING_MAX:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from core.context import Context
 from core.effects import Answer, Ok
 from core.events import Allocate, Claim, Free, Lookup, RemovePeers
-from core.ipam import asking, leaving, seed
+from core.ipam import asking, leaving, seed, takeover
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
@@ -146,7 +146,7 @@ class Allocator:
         if steward is None:
             self._context.refuse(request, f"nothing can be taken over now: {self._reason() or IS_OFF}; try again later")
             return
-        steward.takeover.remove(request, command.peers)
+        steward.takeover.remove(request, command.peers, force=command.force)
         self._work()
 
     def cancel(self, request: RequestId) -> None:
@@ -155,6 +155,7 @@ class Allocator:
         self._primes.pop(request, None)
         if self._steward is not None:
             self._steward.leaving.cancel(request)
+            self._steward.takeover.cancel(request)
 
     # What the attachment code uses.
 
@@ -237,6 +238,8 @@ class Allocator:
         steward = self._ready()
         if steward is None:
             return
+        # Before the shortcut below: who can be reached may have changed without a fact.
+        steward.takeover.step()
         seen = self._context.board.version(RingClaim, LinkRecord, RetiredRecord, PeerRecord)
         if seen == self._seen:
             return
@@ -258,6 +261,8 @@ class Allocator:
             self._steward.asks.timer()
         elif name == leaving.TIMER and self._steward is not None:
             self._steward.leaving.timer()
+        elif name == takeover.TIMER and self._steward is not None:
+            self._steward.takeover.timer()
         self._work()
         return True
 
@@ -293,9 +298,10 @@ class Allocator:
         """Return what status and report show; None when allocation is off. O(all facts of addresses)."""
         if self._universe is None or self._seed is None:
             return None
-        space = None if self._steward is None else self._steward.space
+        steward = self._steward
+        space, taking = (None, None) if steward is None else (steward.space, steward.takeover)
         waits = tuple((wait, self._why_waiting(wait)) for wait in self._waits.values())
-        return describe(self._context, self._seed, self._held, space, waits, self._reachable)
+        return describe(self._context, self._seed, self._held, space, taking, waits, self._reachable)
 
     # Below here: how.
 

@@ -20,14 +20,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.board import Board
-from core.kinds import RingClaim
+from core.kinds import NOBODY, RingClaim
 from core.types import Address, PeerName, Subnet
 from crdt.intervals import IntervalMap
 
 Rank = tuple[int, int, str]
 """Generation, epoch, owner: what claims are compared by."""
-NOBODY = PeerName("-")
-"""Owner in a joined note: whoever it is, not the writer. Sorts below every peer name."""
 RANK_MAX = 1 << 62
 """Generations and epochs beyond this are nonsense and ignored."""
 

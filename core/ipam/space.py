@@ -13,13 +13,13 @@ what we had given away, and being lower than what stands elsewhere it changes no
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from core.context import Context
 from core.ipam.held import Held
 from core.ipam.retired import departed
-from core.ipam.ring import NOBODY, RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
-from core.kinds import AddressRecord, LinkRecord, RetiredRecord, RingClaim, gone, put, ring_key
+from core.ipam.ring import RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
+from core.kinds import NOBODY, AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, gone, put, ring_key
 from core.types import Address, PeerName, Subnet
 from crdt.intervals import IntervalMap
 
@@ -41,14 +41,11 @@ Addition = tuple[Address, Address, Statement]
 class Space:
     """Our ranges in one ring."""
 
-    def __init__(
-        self, context: Context, ring: Ring, universe: Subnet, held: Held, reachable: Callable[[PeerName], bool]
-    ) -> None:
+    def __init__(self, context: Context, ring: Ring, universe: Subnet, held: Held) -> None:
         self._context = context
         self._ring = ring
         self._universe = universe
         self._held = held
-        self._reachable = reachable
         self._seen: RingView | None = None
         self._ranges: tuple[Run, ...] = ()
         self._squatted_at: tuple[object, ...] = ()
@@ -261,7 +258,7 @@ class Space:
         """Return the addresses that others use, if any space of ours was once taken over."""
         if not any(run.generation for run in self.ranges()):
             return []
-        version = self._context.board.version(AddressRecord, RetiredRecord, LinkRecord)
+        version = self._context.board.version(AddressRecord, RetiredRecord, LinkRecord, PeerRecord)
         if version != self._squatted_at:
             self._squatters = sorted(Address(record.address) for _, record in self._foreign_records())
             self._squatted_at = version
@@ -269,7 +266,7 @@ class Space:
 
     def _foreign_records(self) -> Iterator[tuple[PeerName, AddressRecord]]:
         """Yield what others have given to their containers, but for the dead who are not here to use it."""
-        dead = departed(self._context, self._reachable)
+        dead = departed(self._context)
         for peer, _, address in self._context.board.all(AddressRecord):
             if peer != self._context.me and peer not in dead:
                 yield peer, address

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.context import Context
+from core.ipam.fences import takeovers
 from core.ipam.held import Held, ident_of
-from core.ipam.retired import departed
-from core.ipam.ring import NOBODY, RingView
+from core.ipam.retired import PREFIX as RETIRED
+from core.ipam.retired import departed, removals
+from core.ipam.ring import RingView
 from core.ipam.seed import Seed
 from core.ipam.space import Space
+from core.ipam.takeover import Takeover
 from core.ipam.waits import Wait
-from core.kinds import AddressRecord, PeerRecord, peer_key
-from core.types import Address, Cidr, PeerName, address_text
+from core.kinds import NOBODY, AddressRecord, PeerRecord, RetiredRecord, peer_key
+from core.types import Address, Cidr, PeerName, address_text, utc_text
 
 ALL_LOST = "all IP ranges owned by unreachable peers - use 'rmpeer' if they are dead"
 WAITING = "waiting for IP(s) to become available"
@@ -103,9 +106,9 @@ class IpamStatus:
     pending: tuple[PendingStatus, ...]
     """Requests that wait, oldest first."""
     conflicts: tuple[str, ...]
-    """Disputes over ranges and addresses used twice, one line each."""
+    """Disputes over ranges and addresses used twice, one line each, with who, when and why."""
     alarms: tuple[str, ...]
-    """What an operator must settle, one line each."""
+    """What an operator must settle or should know of removed peers, one line each."""
 
 
 def describe(
@@ -113,6 +116,7 @@ def describe(
     seed: Seed,
     held: Held,
     space: Space | None,
+    takeover: Takeover | None,
     waits: tuple[tuple[Wait, str], ...],
     reachable: Callable[[PeerName], bool],
 ) -> IpamStatus:
@@ -137,8 +141,8 @@ def describe(
         held=_held(held),
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
-        conflicts=_conflicts(context, view, reachable)[:CONFLICTS_SHOWN_MAX],
-        alarms=(alarm,) if alarm else (),
+        conflicts=_conflicts(context, view)[:CONFLICTS_SHOWN_MAX],
+        alarms=((alarm,) if alarm else ()) + tuple(_removals(context, takeover, reachable)),
     )
 
 
@@ -203,8 +207,8 @@ def _pending(wait: Wait, why: str) -> PendingStatus:
     return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), is_claim, why)
 
 
-def _conflicts(context: Context, view: RingView | None, reachable: Callable[[PeerName], bool]) -> tuple[str, ...]:
-    dead = departed(context, reachable)
+def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
+    dead = departed(context)
     lines = []
     for conflict in () if view is None else view.conflicts:
         loser, winner = (_label(context, owner) for owner in conflict.owners)
@@ -212,15 +216,52 @@ def _conflicts(context: Context, view: RingView | None, reachable: Callable[[Pee
             f"{address_text(conflict.lo)}-{address_text(Address(conflict.hi - 1))} was taken over by both {loser} and "
             f"{winner}: {winner} counts; restart the containers of {loser} that use it"
         )
-    users: dict[int, list[str]] = {}
+    users: dict[int, dict[tuple[PeerName, str], None]] = {}
     for peer, key, record in context.board.all(AddressRecord):
         if peer not in dead:
-            users.setdefault(record.address, []).append(f"{ident_of(key)} on {_label(context, peer)}")
+            users.setdefault(record.address, {})[peer, ident_of(key)] = None
     for address in sorted(users):
         if len(users[address]) > 1:
             text = address_text(Address(address))
-            lines.append(f"{text} is used by {' and '.join(users[address])}: restart all but one of them")
+            names = " and ".join(f"{ident} on {_label(context, peer)}" for peer, ident in users[address])
+            peers = dict.fromkeys(peer for peer, _ in users[address])
+            lines.append(f"{text} is used by {names}{_causes(context, peers)}: restart all but one of them")
     return tuple(lines)
+
+
+def _causes(context: Context, peers: Iterable[PeerName]) -> str:
+    """Say who removed any of these peers while it lived, and when."""
+    texts = [_removal_text(context, peer, taker, record) for peer in peers for taker, record in removals(context, peer)]
+    return f" ({'; '.join(texts)})" if texts else ""
+
+
+def _removal_text(context: Context, peer: PeerName, taker: PeerName, record: RetiredRecord) -> str:
+    when = utc_text(record.at_ms)
+    how = "with --force " if record.missing else ""
+    return f"{_label(context, taker)} removed {_label(context, peer)} {how}on {when}"
+
+
+def _removals(context: Context, takeover: Takeover | None, reachable: Callable[[PeerName], bool]) -> list[str]:
+    """Tell of takeovers under way, and of peers that have come back after one."""
+    lines = []
+    for taker, record in sorted(takeovers(context).items()):
+        names = ", ".join(_label(context, PeerName(target)) for target in record.targets)
+        line = f"{_label(context, taker)} is removing {names} since {utc_text(record.since_ms)}"
+        if taker == context.me and takeover is not None:
+            waits = ", ".join(
+                _label(context, peer) + ("" if reachable(peer) else " (unreachable)") for peer in takeover.waits_for()
+            )
+            line += f"; it waits for {waits}" if waits else ""
+        lines.append(line)
+    dead = departed(context)
+    peers = dict.fromkeys(PeerName(key.removeprefix(RETIRED)) for _, key, _ in context.board.all(RetiredRecord))
+    for peer in sorted(peers):
+        texts = "; ".join(_removal_text(context, peer, taker, record) for taker, record in removals(context, peer))
+        if peer == context.me:
+            lines.append(f"{texts}: this host's addresses are another's now; its containers keep those they have")
+        elif peer not in dead:
+            lines.append(f"{texts}, and it has come back: its containers keep the addresses that they have")
+    return lines
 
 
 def _nickname(context: Context, peer: PeerName) -> str:

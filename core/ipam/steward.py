@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from core.context import Context
 from core.ipam.asking import Asks
+from core.ipam.fences import takeovers
 from core.ipam.held import Held
 from core.ipam.leaving import Leaving
 from core.ipam.seed import Seed
@@ -33,7 +34,7 @@ class Steward:
         self._context = context
         self._ring = seed.ring
         self._held = held
-        self.space = Space(context, seed.ring, context.config.universe, held, reachable)
+        self.space = Space(context, seed.ring, context.config.universe, held)
         self.asks = Asks(context, seed.ring.view, reachable, send_to)
         self.leaving = Leaving(context, self.space, reachable)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
@@ -49,6 +50,11 @@ class Steward:
         A gift that the asker has not asserted yet is on its way: asking twice brings no second one. Who asks us for
         an address that is not ours has old facts, and will hear of the owner; it gets no answer.
         """
+        if asker in self._context.board.fences:
+            # It is being removed, and what it got now its remover would not know of.
+            return "you are being removed"
+        if any(self._context.me in record.targets for record in takeovers(self._context).values()):
+            return "its addresses are being taken over"
         if self.space.has_pending_gift(asker, ask.lo, ask.hi):
             self._context.mark("ipam.asked-twice")
             return ""

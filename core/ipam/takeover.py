@@ -1,8 +1,15 @@
-"""Taking over the addresses of dead peers.
+"""Taking over the addresses of dead peers, once everybody who may own any has answered.
 
-A takeover is the operator's word that a peer is dead: its ranges get a new owner one generation up, which nothing that
-the peer itself says can beat. If it comes back it finds that out and stops giving; what its containers still use is
-left alone by the new owner, see `space`.
+A takeover is the operator's word that peers are dead: their ranges get a new owner one generation up, which nothing
+that they say themselves can beat. It begins with a record that asks all others for their fences (`fences`); with all of
+them here, and all that they hold of the dead, whatever the dead gave to anybody alive is known and stays with its
+owner. A dead peer that comes back finds out and stops giving; what its containers still use is left alone, see `space`.
+
+One takeover at a time per host. Of two hosts that remove one peer the lower name goes on, the other yields. Without
+`force` whoever does not answer within `ANSWER_MS` ends the attempt with nothing changed. With `force` it goes on after
+`FORCE_MS` without them, for which the operator answers: what the dead gave to the missing may be given again.
+
+Source: research §3.4. Weave Net's `rmpeer` rests on one peer's own view and is documented as unsafe.
 """
 
 from __future__ import annotations
@@ -10,24 +17,39 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.context import Context
+from core.ipam.electorate import ballot_of, electorate
+from core.ipam.fences import fences_for, is_held, takeovers
 from core.ipam.retired import retire
 from core.ipam.ring import Ring
 from core.ipam.space import Space
-from core.kinds import PeerRecord, peer_key
+from core.kinds import PeerRecord, TakeoverRecord, gone, peer_key, put, takeover_key
 from core.types import PeerName, RequestId
+
+TIMER = "ipam/takeover"
+ANSWER_MS = 30_000
+"""The question must cross the mesh, be written to every disk, and the answer must come back."""
+FORCE_MS = 600_000
+"""How long a forced takeover waits: whoever is only cut off for a while shall not be passed over."""
+NONCE_BITS = 62
+NAMES_SHOWN_MAX = 10
+"""Peers named in one message."""
 
 
 class Takeover:
-    """What people do to ring membership."""
+    """What this host removes."""
 
     def __init__(self, context: Context, space: Space, ring: Ring, reachable: Callable[[PeerName], bool]) -> None:
         self._context = context
         self._space = space
         self._ring = ring
         self._reachable = reachable
+        self._request: RequestId | None = None
+        self._names: dict[PeerName, str] = {}
+        self._is_resumed = False
+        self._is_late = False
 
-    def remove(self, request: RequestId, names: tuple[str, ...]) -> None:
-        """Take over everything of these peers, or refuse with nothing changed."""
+    def remove(self, request: RequestId, names: tuple[str, ...], *, force: bool) -> None:
+        """Begin to take over everything of these peers, or refuse with nothing changed."""
         peers: dict[PeerName, str] = {}
         for name in names:
             found = self._find(name)
@@ -35,12 +57,166 @@ class Takeover:
                 self._context.refuse(request, found)
                 return
             peers[found[0]] = name
-        lines = []
-        for peer, name in peers.items():
-            count = self._space.take_over(peer)
-            self._context.write(retire(self._context, peer))
-            lines.append(f"{count} IPs taken over from {name}")
-        self._context.answer(request, "\n".join(lines))
+        if self._record() is not None:
+            text = "another removal is under way here: 'weave status ipam' shows what it waits for"
+            self._context.refuse(request, text)
+            return
+        self._request, self._names, self._is_resumed, self._is_late = request, peers, True, False
+        self._ask(tuple(sorted(peers)), force=force, since_ms=self._context.at.wall_ms)
+        self._context.timer(TIMER, ANSWER_MS)
+        self.step()
+
+    def cancel(self, request: RequestId) -> None:
+        """Withdraw what nobody waits for any more; what is forced goes on by itself."""
+        record = self._record()
+        if request == self._request:
+            self._request = None
+            if record is not None and not record.force:
+                self._withdraw("")
+
+    def step(self) -> None:
+        """Go on as far as the facts allow. Cheap when nothing is under way."""
+        record = self._record()
+        if record is None:
+            return
+        if not self._is_resumed:
+            self._resume(record)
+        if record.force or self._request is not None:
+            problem = self._problem(record)
+            if problem:
+                self._withdraw(problem)
+                return
+        else:
+            # Who asked for it is gone since a restart.
+            self._context.mark("takeover.nobody-waits")
+            self._withdraw("")
+            return
+        voters = electorate(self._context, record.targets)
+        if ballot_of(record.nonce, record.targets, voters) != record.ballot:
+            self._context.mark("takeover.voters-changed")
+            self._ask(record.targets, force=record.force, since_ms=record.since_ms)
+        elif not self._missing(record) and self._holds_all(record):
+            self._complete(())
+
+    def timer(self) -> None:
+        """Give up, or go on without those that are missing."""
+        record = self._record()
+        if record is None:
+            return
+        missing = self._missing(record)
+        if not record.force:
+            self._context.mark("takeover.gave-up")
+            self._withdraw(self._unanswered(record, missing))
+        elif self._is_late:
+            self._context.mark("takeover.forced")
+            self._complete(tuple(missing))
+        else:
+            self._is_late = True
+            self._context.timer(TIMER, FORCE_MS - ANSWER_MS)
+            self._answer_early(record, missing)
+
+    def waits_for(self) -> tuple[PeerName, ...]:
+        """Return who has not answered yet."""
+        record = self._record()
+        return () if record is None else tuple(self._missing(record))
+
+    # Below here: how.
+
+    def _record(self) -> TakeoverRecord | None:
+        return self._context.board.get(self._context.me, takeover_key(), TakeoverRecord)
+
+    def _ask(self, targets: tuple[PeerName, ...] | tuple[str, ...], *, force: bool, since_ms: int) -> None:
+        nonce = self._context.entropy.getrandbits(NONCE_BITS)
+        ballot = ballot_of(nonce, targets, electorate(self._context, targets))
+        self._context.write(put(takeover_key(), TakeoverRecord(tuple(targets), nonce, ballot, force, since_ms)))
+
+    def _resume(self, record: TakeoverRecord) -> None:
+        """Take up what the life before this one had begun."""
+        self._is_resumed, self._is_late = True, True
+        self._names = {PeerName(target): self._nickname(PeerName(target)) or target for target in record.targets}
+        if record.force:
+            self._context.timer(TIMER, FORCE_MS)
+
+    def _problem(self, record: TakeoverRecord) -> str:
+        """Say why a takeover must not go on; empty while it may."""
+        for target in record.targets:
+            if self._reachable(PeerName(target)):
+                self._context.mark("takeover.target-came-back")
+                return f"{self._names.get(PeerName(target), target)} has come back: nothing was removed"
+        for taker, other in sorted(takeovers(self._context).items()):
+            if taker < self._context.me and taker not in record.targets:
+                shared = [target for target in record.targets if target in other.targets]
+                if shared:
+                    self._context.mark("takeover.yielded")
+                    names = ", ".join(self._names.get(PeerName(target), target) for target in shared)
+                    return f"{self._label(taker)} is removing {names} already: 'weave status ipam' shows how far it is"
+        return ""
+
+    def _missing(self, record: TakeoverRecord) -> list[PeerName]:
+        """Return who has not given all the fences that were asked for."""
+        answers = [fences_for(self._context, PeerName(target), record.ballot) for target in record.targets]
+        voters = electorate(self._context, record.targets)
+        me = self._context.me
+        return [peer for peer in voters if peer != me and not all(peer in fences for fences in answers)]
+
+    def _holds_all(self, record: TakeoverRecord) -> bool:
+        """Say whether we hold everything of the dead that anybody who answered holds."""
+        return all(
+            is_held(self._context, PeerName(target), fence)
+            for target in record.targets
+            for fence in fences_for(self._context, PeerName(target), record.ballot).values()
+        )
+
+    def _complete(self, missing: tuple[PeerName, ...]) -> None:
+        """Take everything over; all of it is one commit, so others see all of it or nothing."""
+        context, lines = self._context, []
+        for peer, name in self._names.items():
+            lines.append(f"{self._space.take_over(peer)} IPs taken over from {name}")
+            context.write(retire(context, peer, missing))
+        context.mark("takeover.completed")
+        context.write(gone(takeover_key(), TakeoverRecord))
+        context.timer(TIMER, None)
+        if self._request is not None:
+            context.answer(self._request, "\n".join(lines))
+        else:
+            context.note("INFO", "; ".join(lines))
+        self._request = None
+
+    def _withdraw(self, why: str) -> None:
+        """End an attempt with nothing changed."""
+        self._context.write(gone(takeover_key(), TakeoverRecord))
+        self._context.timer(TIMER, None)
+        if self._request is not None:
+            self._context.refuse(self._request, why)
+        elif why:
+            self._context.note("WARN", f"the removal was given up: {why}")
+        self._request = None
+
+    def _unanswered(self, record: TakeoverRecord, missing: list[PeerName]) -> str:
+        names = " ".join(self._names.get(PeerName(target), target) for target in record.targets)
+        if not missing:
+            return f"{names} cannot be removed yet: some of what it gave away is still on its way; try again"
+        absent = [self._label(peer) for peer in missing]
+        shown = ", ".join(absent[:NAMES_SHOWN_MAX]) + (", ..." if len(absent) > NAMES_SHOWN_MAX else "")
+        return (
+            f"{names} cannot be removed safely: {shown} may own addresses that came from there and did not answer "
+            f"within {ANSWER_MS // 1000} seconds; nothing was changed. Bring them up and try again; or, if they are "
+            f"dead, too, remove all at once: 'weave rmpeer {names} {' '.join(absent[:NAMES_SHOWN_MAX])}'; or add "
+            "--force, at the risk that addresses are used twice"
+        )
+
+    def _answer_early(self, record: TakeoverRecord, missing: list[PeerName]) -> None:
+        """Let the operator go: a forced takeover goes on by itself."""
+        if self._request is None:
+            return
+        absent = ", ".join(self._label(peer) for peer in missing) or "nobody"
+        lines = [
+            f"IPs of {self._names.get(PeerName(target), target)} will be taken over when {absent} has answered, "
+            f"or in {(FORCE_MS - ANSWER_MS) // 60_000} minutes without: addresses may then be used twice"
+            for target in record.targets
+        ]
+        self._context.answer(self._request, "\n".join(lines))
+        self._request = None
 
     def _find(self, name: str) -> tuple[PeerName] | str:
         """Return the peer of that name or nickname, or why it cannot be removed."""
@@ -64,3 +240,6 @@ class Takeover:
     def _nickname(self, peer: PeerName) -> str:
         record = self._context.board.get(peer, peer_key(), PeerRecord)
         return "" if record is None else record.nickname
+
+    def _label(self, peer: PeerName) -> str:
+        return self._nickname(peer) or peer

@@ -4,9 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.replica import Replica
 from sim import actions
 from sim.actions import Action, HostIndex
+from sim.agenda import Choice
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.host import Host
+
+BURIALS_MS = (2_000, 30_000)
+"""Between two burials when nothing else is looked at."""
+BURIAL_MS = (25_000, 90_000)
+"""How long after a death it is removed: until its links have been silent for half a minute that is refused."""
+RETURN_MS = (60_000, 180_000)
+"""How long the dead stay dead."""
+FORCED = 0.15
+AGAIN = (0.4, 0.2)
+"""Chances that a second and a third operator remove the same dead."""
+LOOKS_FIRST = 0.85
+"""Chance that an operator asks for the status first, and removes all that are dead and out of reach."""
+
+
+def bury_any(chooser: Chooser) -> Iterator[Action]:
+    """Bury one host, or two at once, while enough are left."""
+    up = chooser.stage.up()
+    if len(up) > 2:
+        count = 2 if len(up) > 3 and chooser.entropy.random() < 0.3 else 1
+        yield from _bury(chooser, tuple(HostIndex(host.index) for host in chooser.entropy.sample(up, count)))
+
+
+def _bury(chooser: Chooser, dead: tuple[HostIndex, ...]) -> Iterator[Action]:
+    """Let machines die, have them removed by others, and find that they live again."""
+    entropy = chooser.entropy
+    for index in dead:
+        if chooser.stage.world.hosts[index].heart is not None:
+            yield actions.CutPower(index)
+    chooser.later(BURIAL_MS, _removing(chooser, dead, force=entropy.random() < FORCED))
+    for chance in AGAIN:
+        if entropy.random() < chance:
+            chooser.later(BURIAL_MS, _removing(chooser, dead, force=False))
+    for index in dead:
+        chooser.later(RETURN_MS, starting(chooser.stage.world.hosts[index]))
+
+
+def _removing(chooser: Chooser, dead: tuple[HostIndex, ...], *, force: bool) -> Choice:
+    """Return the decision of somebody who is up then to remove the dead."""
+
+    def remove() -> Iterator[Action]:
+        host = chooser.host()
+        if host is None:
+            return
+        named = dead
+        if chooser.entropy.random() < LOOKS_FIRST:
+            others = chooser.stage.world.hosts
+            named = tuple(HostIndex(other.index) for other in others if other.is_dark and _has_lost(host, other))
+        if named:
+            yield actions.RemovePeers(HostIndex(host.index), named, force)
+
+    return remove
+
+
+def _has_lost(host: Host, other: Host) -> bool:
+    return isinstance(host.heart, Replica) and not host.heart.mesh.reachable(other.config.peer)
 
 
 def _operate(chooser: Chooser) -> Iterator[Action]:
@@ -16,8 +74,10 @@ def _operate(chooser: Chooser) -> Iterator[Action]:
         return
     one, other = (HostIndex(index) for index in chooser.entropy.sample(range(count), 2))
     draw = chooser.entropy.random()
-    if draw < 0.5:
+    if draw < 0.3:
         yield actions.ConnectTo(one, other)
+    elif draw < 0.6:
+        yield from _bury(chooser, (other,))
     else:
         yield actions.ForgetTarget(one, other)
         chooser.later(REPAIR_MS[0], lambda: iter((actions.ConnectTo(one, other),)))

@@ -17,6 +17,7 @@ from core.context import Context
 from core.effects import Answer, Effect, Ok, Refusal, SetTimer
 from core.events import Allocate, Claim, Free
 from core.ipam.allocator import Allocator
+from core.ipam.fences import Fences
 from core.kinds import PeerRecord, peer_key, put
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, Cidr, Instant, PeerName, RequestId, subnet_of
@@ -85,6 +86,7 @@ class Host:
             reachable=lambda peer: self.cluster.can_reach(self.name, peer),
             send_to=self.send,
         )
+        self.fences = Fences(self.context, lambda: self.in_sync)
         self.do(self._introduce)
         self.do(self.allocator.started)
 
@@ -97,6 +99,7 @@ class Host:
         context = self.context
         context.at = Instant(self.cluster.now_ms, 0)
         step()
+        self.fences.facts_changed()
         for effect in context.effects:
             if isinstance(effect, SetTimer):
                 self.timers.pop(effect.name, None)

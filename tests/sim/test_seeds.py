@@ -28,7 +28,7 @@ def test_no_seed_breaks_a_promise(outcomes: list[Report]) -> None:
 
 def test_every_kind_of_action_takes_place(outcomes: list[Report]) -> None:
     done = {name for outcome in outcomes for name in outcome.actions}
-    assert done == set(ACTIONS) - {"remove-peers"}
+    assert done == set(ACTIONS)
 
 
 def test_the_workload_gets_work_done(outcomes: list[Report]) -> None:

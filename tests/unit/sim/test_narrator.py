@@ -23,7 +23,7 @@ def story_of(*steps: Step) -> Story:
 
 def test_looking_on_changes_nothing() -> None:
     for seed in (4, 9, 20):
-        assert tell(draw(seed), chooses=True).report == run_seed(seed)
+        assert tell(draw(seed), profile="all").report == run_seed(seed)
 
 
 def test_happenings_come_in_order_with_their_hosts() -> None:
@@ -89,7 +89,7 @@ def test_effects_after_a_crash_are_not_told() -> None:
 
 
 def test_messages_find_their_arrival_in_all_trouble() -> None:
-    story = tell(draw(12), chooses=True)
+    story = tell(draw(12), profile="all")
     sent = [item for item in story.happenings if isinstance(item, Sent)]
     assert all(item.at_us <= item.done_us for item in sent)
     fates = {item.fate for item in sent}
