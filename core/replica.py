@@ -181,7 +181,7 @@ class Replica:
             kernel=troubles,
             disk=self._disk_trouble,
             origins=len(context.store.origins()),
-            facts=sum(1 for origin in context.store.origins() for _ in _stream(context.store, origin).live()),
+            facts=context.store.fact_count(),
             digest=f"{context.store.digest.root:032x}",
             alarms=alarms,
         )
@@ -471,12 +471,6 @@ class Replica:
             f"this host has {count} facts in {size} bytes to its name, which is the limit; detach containers first",
         )
         return True
-
-
-def _stream(store: Store, origin: Origin) -> Stream:
-    stream = store.stream(origin)
-    assert stream is not None, "origins come from the store"
-    return stream
 
 
 # Handlers take the event that their key names; the table is the proof.

@@ -190,6 +190,10 @@ class Store:
         """Return the origins of one peer, oldest first. O(1)."""
         return self._lives.get(peer, ())
 
+    def fact_count(self) -> int:
+        """Return how many facts are live. O(facts)."""
+        return sum(1 for stream in self._streams.values() for _ in stream.live())
+
     def drop(self, origin: Origin) -> bool:
         """Forget a stream; say whether there was one."""
         stream = self._streams.pop(origin, None)
