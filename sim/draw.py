@@ -8,9 +8,11 @@ from sim.actions import HostIndex
 from sim.scenario import HostSpec, Scenario
 
 COUNTS = (1, 2, 3, 3, 4, 5)
-TAKEOVER_COUNTS = (3, 4, 5, 6)
+TAKEOVER_COUNTS = (3, 4, 5, 6, 7)
 TAKEOVER_TROUBLE_MS = 600_000
 """The dead are believed dead only when their links have been silent for half a minute."""
+TAKEOVER_KERNELS = 0.2
+"""Share of runs with kernels: a takeover does not touch them, but what it leads to does."""
 TROUBLES_MS = (60_000, 60_000, 240_000)
 """Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
 UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
@@ -52,6 +54,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         until_ms=until_ms,
         walls=_line(count) if is_line else (),
         core=core,
+        kernels=not is_takeover or entropy.random() < TAKEOVER_KERNELS,
     )
 
 

@@ -37,7 +37,7 @@ class Faults:
     def __init__(self, stage: Stage, agenda: Agenda, seed: str, profile: str) -> None:
         entropy = random.Random(f"{seed}/faults")
         chooser = Chooser(stage, agenda, entropy)
-        count = entropy.choice((0, 1, 2, 2, 3, 3, 4, 5))
+        count = entropy.choice((0, 0, 1, 1, 2, 3) if profile == "takeover" else (0, 1, 2, 2, 3, 3, 4, 5))
         drawn = entropy.sample(list(KINDS), count)
         if profile == "takeover":
             drawn = [name for name in drawn if name not in FORGETTING]

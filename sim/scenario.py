@@ -78,6 +78,8 @@ class Scenario:
     """Who must come right in the end; the others stay as they are. Empty for all."""
     allow: tuple[str, ...] = ()
     """What may go beyond the promises, of `ALLOWANCES`."""
+    kernels: bool = True
+    """Whether hosts have kernels, and containers can be attached; else they only gossip and give addresses."""
     title: str = ""
     """What the story is, in a line."""
 
@@ -92,6 +94,7 @@ class Scenario:
                 targets=tuple(address_of(target) for target in host.targets),
                 universe=None if host.universe == "none" else subnet_of(host.universe or self.universe),
                 seed=seed,
+                datapath=self.kernels,
             )
             for index, host in enumerate(self.hosts)
         )

@@ -15,7 +15,7 @@ from sim.host import Host
 from sim.stage import Stage
 
 PAUSE_MS = (20, 3_000)
-TAKEOVER_PAUSE_MS = (200, 10_000)
+TAKEOVER_PAUSE_MS = (200, 15_000)
 BURST = 40
 """Addresses taken and given back in one go, so that streams forget deletions."""
 BURST_MS = 2_000
@@ -34,7 +34,7 @@ class Workload:
         self._names = 0
         kinds: tuple[tuple[int, Callable[[Host], Iterator[Action]]], ...] = (
             (4, self._take),
-            (4, self._attach),
+            (4 if stage.scenario.kernels else 0, self._attach),
             (2, self._detach),
             (2, self._give_back),
             (2, self._end_container),

@@ -173,7 +173,7 @@ class Takeover:
         for peer, name in self._names.items():
             lines.append(f"{self._space.take_over(peer)} IPs taken over from {name}")
             context.write(retire(context, peer, missing))
-        context.mark("takeover.completed")
+            context.mark("takeover.peer-removed")
         context.write(gone(takeover_key(), TakeoverRecord))
         context.timer(TIMER, None)
         if self._request is not None:

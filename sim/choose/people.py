@@ -11,11 +11,11 @@ from sim.agenda import Choice
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
 from sim.host import Host
 
-BURIALS_MS = (2_000, 30_000)
+BURIALS_MS = (15_000, 70_000)
 """Between two burials when nothing else is looked at."""
-BURIAL_MS = (25_000, 90_000)
+BURIAL_MS = (30_000, 65_000)
 """How long after a death it is removed: until its links have been silent for half a minute that is refused."""
-RETURN_MS = (60_000, 180_000)
+RETURN_MS = (50_000, 130_000)
 """How long the dead stay dead."""
 FORCED = 0.15
 AGAIN = (0.4, 0.2)
@@ -25,10 +25,10 @@ LOOKS_FIRST = 0.85
 
 
 def bury_any(chooser: Chooser) -> Iterator[Action]:
-    """Bury one host, or two at once, while enough are left."""
+    """Bury one host or several at once, while two are left."""
     up = chooser.stage.up()
     if len(up) > 2:
-        count = 2 if len(up) > 3 and chooser.entropy.random() < 0.3 else 1
+        count = min(chooser.entropy.choice((1, 1, 2, 3)), len(up) - 2)
         yield from _bury(chooser, tuple(HostIndex(host.index) for host in chooser.entropy.sample(up, count)))
 
 
