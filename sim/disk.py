@@ -38,6 +38,8 @@ class Disk:
 
     def __init__(self, peer: str) -> None:
         self.is_full = False
+        self.has_forgotten = False
+        """Something is missing that was there once; the next life has not begun yet."""
         self._peer = peer
         self._incarnation = 1
         self._synced = Store()
@@ -50,11 +52,6 @@ class Disk:
         """Return the name of the stream that this journal belongs to: the newest life in it."""
         lives = [origin.incarnation for origin in self._synced.origins() if origin.peer == self._peer]
         return Origin(self._peer, max((self._incarnation, *lives)))
-
-    @property
-    def is_blank(self) -> bool:
-        """Say whether everything was lost and nothing new is there yet."""
-        return self._incarnation > 1 and not self._synced.origins() and not self._tail
 
     def begin(self, effect: Persist) -> None:
         """Hand a commit to the operating system; it is in nobody's hands until `finish`."""
@@ -106,6 +103,7 @@ class Disk:
 
     def roll_back(self) -> None:
         """Return to the copy, as an operator does who restores a machine."""
+        self.has_forgotten = True
         self._incarnation, synced = self._backup
         self._synced = synced.copy()
         self._tail = []
@@ -113,6 +111,7 @@ class Disk:
 
     def wipe(self) -> None:
         """Lose everything: the next life is a new incarnation."""
+        self.has_forgotten = True
         self._incarnation = self.origin.incarnation + 1
         self._synced = Store()
         self._tail = []
@@ -121,6 +120,7 @@ class Disk:
     def recover(self) -> Recovered:
         """Return what the next life finds."""
         assert not self._under_way
+        self.has_forgotten = False
         self._fold(len(self._tail))
         store = self._synced
         return Recovered(self.origin, tuple(store.delta_for(origin, 0) for origin in store.origins()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import combinations
 
 from sim.actions import HostIndex
 from sim.scenario import HostSpec, Scenario
@@ -17,6 +19,11 @@ TROUBLES_MS = (60_000, 60_000, 240_000)
 """Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
 UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
 """Small enough that space runs short and has to be passed on."""
+
+WALLED = 0.3
+"""Share of runs in which some hosts, chosen at random, have no path to each other."""
+HIDDEN = 0.2
+"""Share of runs in which some hosts are behind NATs."""
 
 Pair = tuple[HostIndex, HostIndex]
 
@@ -44,15 +51,20 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
     until_ms = TAKEOVER_TROUBLE_MS if is_takeover else entropy.choice(TROUBLES_MS)
     core: tuple[HostIndex, ...] = ()
     if count > 2 and entropy.random() < 0.25:
-        # The first hosts of a line are connected without the others.
+        # Each host has a path to one before it, so the first ones are connected without the others.
         core = tuple(HostIndex(index) for index in range(entropy.randint(count // 2 + 1, count - 1)))
+    walls = _line(count) if is_line else ()
+    if count > 2 and not is_line and entropy.random() < WALLED:
+        walls = _graph(entropy, count)
+    if entropy.random() < HIDDEN:
+        hosts = _hide(entropy, hosts, walls)
     return Scenario(
         seed=str(seed),
         hosts=hosts,
         universe=universe,
         ring=ring,
         until_ms=until_ms,
-        walls=_line(count) if is_line else (),
+        walls=walls,
         core=core,
         kernels=not is_takeover or entropy.random() < TAKEOVER_KERNELS,
     )
@@ -62,3 +74,33 @@ def _line(count: int) -> tuple[Pair, ...]:
     """Return the walls that leave only the paths between neighbours in a line."""
     pairs = ((one, other) for one in range(count) for other in range(count) if abs(one - other) > 1)
     return tuple((HostIndex(one), HostIndex(other)) for one, other in pairs)
+
+
+def _graph(entropy: random.Random, count: int) -> tuple[Pair, ...]:
+    """Return walls that leave every host a path to one before it, and few others."""
+    open_pairs = {(entropy.randrange(host), host): None for host in range(1, count)}
+    for one, other in combinations(range(count), 2):
+        if entropy.random() < 0.3:
+            open_pairs[one, other] = None
+    pairs = ((one, other) for one in range(count) for other in range(count) if one != other)
+    return tuple(
+        (HostIndex(one), HostIndex(other))
+        for one, other in pairs
+        if (min(one, other), max(one, other)) not in open_pairs
+    )
+
+
+def _hide(entropy: random.Random, hosts: tuple[HostSpec, ...], walls: tuple[Pair, ...]) -> tuple[HostSpec, ...]:
+    """Put some hosts behind NATs, each of which can still be connected with one before it."""
+    blocked = dict.fromkeys(walls)
+    hidden: dict[int, None] = {}
+    for index in range(1, len(hosts)):
+        before = [HostIndex(other) for other in range(index) if (other, index) not in blocked]
+        calls = any(other not in hidden for other in before)
+        is_called = any(HostIndex(index) in hosts[other].targets for other in before)
+        if not calls and not is_called:
+            # Whoever is before it is hidden and does not know it: nobody could begin.
+            return hosts
+        if calls and entropy.random() < 0.5:
+            hidden[index] = None
+    return tuple(replace(spec, behind_nat=index in hidden) for index, spec in enumerate(hosts))

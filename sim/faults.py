@@ -19,7 +19,7 @@ from sim.stage import Stage
 
 KINDS: dict[str, Kind] = {**network.KINDS, **machines.KINDS, **kernels.KINDS, **people.KINDS}
 """Every kind of trouble, chosen again and again."""
-BEGIN: dict[str, Kind] = {**machines.BEGIN, **kernels.BEGIN}
+BEGIN: dict[str, Kind] = {**network.BEGIN, **machines.BEGIN, **kernels.BEGIN}
 """What some kinds do once, at the beginning."""
 LOSSY = 0.3
 """Share of runs whose paths lose messages all the time."""
@@ -27,7 +27,10 @@ RARE_MS = (5_000, 60_000)
 """Between two troubles of one kind where most of the time removals shall succeed."""
 
 FORGETTING = ("wipes", "rollbacks", "leavers")
-ISOLATING = ("cuts", "kills", "power", "gaps", "disk", "operators")
+ISOLATING = (
+    *("cuts", "distances", "noise", "slow-lines", "clogs", "garbage", "black-holes", "nat"),
+    *("kills", "power", "gaps", "disk", "operators"),
+)
 """A host without memory must find somebody who remembers for it."""
 
 
@@ -42,11 +45,12 @@ class Faults:
         if profile == "takeover":
             drawn = [name for name in drawn if name not in FORGETTING]
             agenda.every(0, people.BURIALS_MS, entropy, partial(people.bury_any, chooser))
-        if any(name in FORGETTING for name in drawn):
+        forgets = any(name in FORGETTING for name in drawn)
+        if forgets:
             drawn = [name for name in drawn if name not in ISOLATING]
         self.kinds = tuple(sorted(drawn))
         """What goes wrong in this run."""
-        if entropy.random() < LOSSY:
+        if entropy.random() < LOSSY and not forgets:
             agenda.plan(0, partial(network.lose, chooser))
         for name in self.kinds:
             if name in BEGIN:

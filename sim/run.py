@@ -109,6 +109,9 @@ class Run:
         self.world = World(scenario.seed, scenario.configs(), make, codec=lambda message: decode(encode(message)))
         for source, target in scenario.walls:
             self.world.network.wall(source, target)
+        for index, spec in enumerate(scenario.hosts):
+            if spec.behind_nat:
+                self.world.network.hide(index)
         self.stage = Stage(self.world, scenario)
         self.checks = Checks(self.stage)
         self.world.watcher = self.checks
@@ -183,5 +186,7 @@ class Run:
             look_us = min(look_us * 2, LOOK_MAX_US)
             self.checks.snapshot()
             problems = self.checks.unfinished()
+            if problems:
+                self.stage.relieve()
         self.checks.promises()
         return self.world.now_us - begin_us

@@ -44,6 +44,8 @@ class HostSpec:
     """Its own `--ipalloc-range`; empty for that of the scenario, `none` for a host that allocates nothing."""
     starts: bool = True
     """Whether it is there from the beginning."""
+    behind_nat: bool = False
+    """Nobody can call it, and others see the NAT's address instead of its own."""
 
 
 @dataclass(frozen=True, slots=True)

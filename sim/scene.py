@@ -36,15 +36,34 @@ class Scene:
         """Return the hosts whose agents run."""
         return [host for host in self.world.hosts if host.heart is not None]
 
+    def is_known(self, host: Host) -> bool:
+        """Say whether a host without memory finds others who have theirs."""
+        others = (other for other in self.world.hosts if other is not host)
+        return self.can_call(host) and not any(other.heart is None and other.disk.has_forgotten for other in others)
+
     def is_remembered(self, host: Host) -> bool:
         """Say whether everything this host has said is held by all others, and it will hear of it again."""
         hosts = self.world.hosts
-        if len(hosts) < 2 or any(other.heart is None for other in hosts) or not host.config.targets:
+        if len(hosts) < 2 or any(other.heart is None for other in hosts) or not self.is_known(host):
             return False
         if len({other.heart.store.digest.root: None for other in hosts if other.heart is not None}) > 1:
             return False
-        # A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
+        return self.has_agreed(host)
+
+    def has_agreed(self, host: Host) -> bool:
+        """Say whether a host knows who shares the range.
+
+        A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
+        """
         return isinstance(host.heart, Replica) and host.heart.allocator.ring is not None
+
+    def can_call(self, host: Host) -> bool:
+        """Say whether a host finds others by itself: somebody it dials is there to be called."""
+        network, index = self.world.network, host.index
+        return any(
+            network.nat(target) is None and not network.has_wall(index, target) and not network.has_wall(target, index)
+            for target in self.scenario.hosts[index].targets
+        )
 
     def old_users(self, host: Host, *, is_attached: bool) -> list[User]:
         """Return the users of a host that have addresses and wait for nothing."""

@@ -47,6 +47,10 @@ class Stage(Scene):
         for topic in TOPICS:
             topic.calm(self)
 
+    def relieve(self) -> None:
+        """Let those who hold addresses for nothing give them back: others may still wait for them."""
+        people.relieve(self)
+
 
 _PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     kind: performer for topic in TOPICS for kind, performer in topic.PERFORM.items()

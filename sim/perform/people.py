@@ -14,11 +14,16 @@ from sim.scene import Scene
 
 
 def calm(scene: Scene) -> None:
-    """Let everybody find everybody, and give back so much space that nobody waits for want of it."""
+    """Let everybody find everybody."""
     for host in scene.world.hosts:
         # What somebody told it to forget would keep it away for ever.
         for target in scene.scenario.hosts[host.index].targets:
             scene.operate(host, Connect((address_of(target),), False))
+    relieve(scene)
+
+
+def relieve(scene: Scene) -> None:
+    """Give back so much space that nobody waits for want of it."""
     for host in scene.world.hosts:
         free = [name for name, user in scene.books.users[host.index].items() if not user.is_attached]
         if free:
@@ -110,7 +115,8 @@ def _remove_peers(scene: Scene, action: actions.RemovePeers) -> bool:
 def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
     host = scene.world.hosts[action.host]
     # Who calls nobody would believe to be the first of a new network.
-    if host.heart is None or (not host.config.targets and "amnesia" not in scene.scenario.allow):
+    is_sane = scene.is_known(host) and scene.has_agreed(host)
+    if host.heart is None or not (is_sane or "amnesia" in scene.scenario.allow):
         return False
     for name in tuple(scene.books.users[host.index]):
         scene.books.let_go(host.index, name)

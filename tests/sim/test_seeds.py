@@ -22,7 +22,7 @@ def outcomes() -> list[Report]:
 
 
 def test_no_seed_breaks_a_promise(outcomes: list[Report]) -> None:
-    broken = [f"seed {outcome.seed}: {outcome.violation}" for outcome in outcomes if outcome.violation]
+    broken = [f"seed {outcome.scenario.seed}: {outcome.violation}" for outcome in outcomes if outcome.violation]
     assert not broken, "\n".join([*broken, "see: python -m sim.explore SEED"])
 
 

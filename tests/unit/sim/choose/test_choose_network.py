@@ -1,0 +1,71 @@
+"""Each kind of trouble of the network is chosen, takes place, and ends."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from watched import THREE, A, B, Watched
+
+from sim.actions import Action, BlackHole, Clog, Corrupt, Delay, Disturb, ForgetIdle, RestartNat, Sever, Throttle
+from sim.agenda import Agenda
+from sim.choose.network import BEGIN, KINDS
+from sim.chooser import Chooser
+from sim.scenario import HostSpec
+
+HIDDEN = (HostSpec("a"), HostSpec("b", (A,)), HostSpec("c", (A, B), behind_nat=True))
+
+
+def chosen(kind: str, hosts: tuple[HostSpec, ...] = THREE) -> list[Action]:
+    """Choose a kind of trouble often, let what follows follow, and return what took place."""
+    watched = Watched(hosts)
+    agenda, entropy = Agenda(), random.Random(5)
+    chooser = Chooser(watched.stage, agenda, entropy)
+    agenda.every(watched.now_ms, (500, 2_000), entropy, lambda: KINDS[kind](chooser))
+    done: list[Action] = []
+    while watched.now_ms < 60_000:
+        watched.wait((agenda.next_ms() or 0) - watched.now_ms)
+        done += [action for action in agenda.take() if watched.stage.perform(action)]
+    return done
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"),
+    [
+        ("distances", Delay),
+        ("noise", Disturb),
+        ("slow-lines", Throttle),
+        ("clogs", Clog),
+        ("garbage", Corrupt),
+        ("black-holes", BlackHole),
+        ("half-open", Sever),
+    ],
+)
+def test_a_kind_does_what_it_is_named_for(kind: str, action: type[Action]) -> None:
+    done = chosen(kind)
+    assert len(done) > 10
+    assert {type(item) for item in done} == {action}
+
+
+def test_nats_are_troubled_where_there_are_any() -> None:
+    assert chosen("nat") == []
+    assert {type(item) for item in chosen("nat", HIDDEN)} == {ForgetIdle, RestartNat}
+
+
+@pytest.mark.parametrize("kind", ["noise", "slow-lines", "garbage", "black-holes"])
+def test_a_trouble_ends_by_itself(kind: str) -> None:
+    ends = {
+        "noise": lambda item: isinstance(item, Disturb) and not item.loss_percent + item.repeat_percent,
+        "slow-lines": lambda item: isinstance(item, Throttle) and not item.bytes_per_s,
+        "garbage": lambda item: isinstance(item, Corrupt) and not item.percent,
+        "black-holes": lambda item: isinstance(item, BlackHole) and not item.size_max,
+    }
+    assert any(ends[kind](item) for item in chosen(kind))
+
+
+def test_every_direction_has_a_length_of_its_own() -> None:
+    watched = Watched(THREE)
+    chooser = Chooser(watched.stage, Agenda(), random.Random(1))
+    drawn = list(BEGIN["distances"](chooser))
+    assert len(drawn) == len({(item.source, item.target) for item in drawn if isinstance(item, Delay)}) == 6
+    assert len({item.least_us for item in drawn if isinstance(item, Delay)}) == 6
