@@ -178,9 +178,9 @@ class Board:
         self._pages[peer] = page
 
     def _orphan(self, peer: PeerName, incarnation: int) -> None:
-        """Keep the ring claims of the life that ended, hide everything else of it."""
+        """Keep the ring claims of the life that ended unless the new one has adopted it; hide everything else of it."""
         claims = self.of(peer, RingClaim)
-        if claims:
+        if claims and incarnation > self.adopted(peer):
             self._orphans.setdefault(peer, {})[incarnation] = dict(claims)
         self._clear(peer)
 

@@ -43,6 +43,7 @@ MARKS = frozenset(
         "relay.no-way",
         "relay.passed-on",
         "replica.answer-unsaved",
+        "replica.commits-gathered",
         "replica.disk-recovered",
         "replica.disk-refused",
         "replica.reborn",

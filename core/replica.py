@@ -78,6 +78,8 @@ from crdt.stream import Stream
 
 DISK = "disk"
 DISK_RETRY_MS = 5_000
+COMMITS_MAX = 16
+"""Under way at once; what is decided beyond that goes into the next one, so a slow disk gets fewer and larger ones."""
 RESERVE = 10
 """A tenth of our stream is kept for what nobody asks for: links, ring, numbers."""
 
@@ -143,6 +145,11 @@ class Replica:
     def marks(self) -> dict[str, int]:
         """How often each marked place was passed; do not change it."""
         return self._context.marks
+
+    def queues(self) -> dict[str, int]:
+        """Return how much waits, by what it waits for; each has a limit."""
+        waits = self.allocator.waiting
+        return {"commits": len(self._commits), "effects": len(self._waiting), "addresses": waits}
 
     def apply(self, event: Event, at: Instant) -> list[Effect]:
         """Decide what follows from an event."""
@@ -336,6 +343,8 @@ class Replica:
             self._unsaved.update((delta.origin, None) for delta in context.learnt)
             self._undropped.update((origin, None) for origin in context.dropped)
             context.learnt, context.dropped = [], []
+        elif len(self._commits) >= COMMITS_MAX:
+            context.mark("replica.commits-gathered")
         elif self.mesh.in_sync or context.learnt or context.dropped:
             self._commit(tuple(context.learnt), tuple(context.dropped))
             context.learnt, context.dropped = [], []

@@ -1,10 +1,11 @@
-"""What must hold: always (I1 to I4), and once faults have stopped (I8). Numbers as in the design's list of invariants.
+"""What must hold: always (I1 to I4, I7), and once faults have stopped (I8). Numbers as in the list of the design.
 
 I1  a number of an origin names one fact for ever, and nothing is said before it is durable
 I2  no address is given to two containers, and none is on two interfaces; where nobody could have known, because a
     host was called dead and lives, the double use is shown on every host
 I3  the ranges of any joined store cover the universe; each host gives only from its own
 I4  stores with equal digests hold equal facts, show equal views and want equal kernels
+I7  no queue grows beyond its limit
 I8  stores become equal, kernels as desired, requests answered, and nothing promised is lost
 """
 
@@ -25,7 +26,9 @@ from core.replica import Replica
 from core.types import Address, PeerName, address_of
 from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
+from sim.agreement import disagreement
 from sim.books import Violation
+from sim.bounds import excess
 from sim.host import Host
 from sim.stage import Stage
 
@@ -107,7 +110,7 @@ class Checks:
     # Now and then.
 
     def snapshot(self) -> None:
-        """Check I3 and I4 on everything there is."""
+        """Check I3, I4 and I7 on everything there is."""
         view = self.ring()
         if view is not None:
             self._check_cover(view)
@@ -116,6 +119,9 @@ class Checks:
             heart = host.heart
             if not isinstance(heart, Replica):
                 continue
+            grown = excess(host, heart, len(self._books.users[host.index]), len(self._world.hosts))
+            if grown:
+                raise Violation(f"I7: at {host.name} {grown}")
             first_host, first = by_root.setdefault(heart.store.digest.root, (host, heart))
             if heart is not first and heart.store != first.store:
                 raise Violation(f"I4: {host.name} and {first_host.name} have equal digests and different facts")
@@ -140,6 +146,9 @@ class Checks:
         problems = [f"{host.name} is down" for host in members if host.heart is None]
         if len({heart.store.digest.root: None for _, heart in hearts}) > 1:
             problems.append(_difference(hearts))
+        disagrees = disagreement(hearts)
+        if disagrees:
+            problems.append(disagrees)
         for host, heart in hearts:
             want = {item.key: item for item in heart.desired()}
             have = {item.key: item for item in host.kernel.observe()}

@@ -290,6 +290,11 @@ class Allocator:
         return True
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait for addresses."""
+        return len(self._waits)
+
+    @property
     def ring(self) -> Ring | None:
         """The ring that the peers have agreed on; None while there is none."""
         return None if self._seed is None else self._seed.ring
