@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 from core.effects import Ok, Refusal
 from core.events import AttachAsked, Commanded, ContainerGone, DetachAsked
@@ -167,6 +168,7 @@ class PathsCut:
     """From whom to whom nothing gets; paths that never were are not among them."""
 
 
+Kind = TypeVar("Kind")
 Happening = Performed | Began | Ended | Wrote | Sent | Asked | Missed | Operated | Noted | PathsCut
 
 
@@ -189,3 +191,7 @@ class Story:
     def names(self) -> tuple[str, ...]:
         """Return what the hosts are called."""
         return tuple(host.nickname for host in self.report.scenario.hosts)
+
+    def all(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        """Return all happenings of a kind, in order."""
+        return tuple(item for item in self.happenings if isinstance(item, kind))
