@@ -12,15 +12,15 @@ out before a number could be used twice. While the disk takes nothing, we go on 
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from core.board import Board
+from core.commits import DISK, Commits
 from core.config import Config, Recovered
 from core.context import Context
-from core.effects import Answer, Effect, Persist, Refusal
+from core.effects import Effect
 from core.events import (
     Allocate,
     AttachAsked,
@@ -71,29 +71,9 @@ from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
 from core.reconcile.reconciler import Reconciler
 from core.status import KernelTrouble, Status
-from core.types import Instant, RequestId, Ticket
-from crdt.fact import STREAM_FACTS_MAX, STREAM_SIZE_MAX, Change, Delta, Origin
+from core.types import Instant, RequestId
+from crdt.fact import Change, Origin
 from crdt.store import Joined, Pool, Stale, Store
-from crdt.stream import Stream
-
-DISK = "disk"
-DISK_RETRY_MS = 5_000
-COMMITS_MAX = 16
-"""Under way at once; what is decided beyond that goes into the next one, so a slow disk gets fewer and larger ones."""
-RESERVE = 10
-"""A tenth of our stream is kept for what nobody asks for: links, ring, numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One Persist under way."""
-
-    own: Delta | None
-    """What becomes speakable with it."""
-    foreign: tuple[Delta, ...]
-    """What others said."""
-    dropped: tuple[Origin, ...]
-    """Streams forgotten."""
 
 
 class Replica:
@@ -107,9 +87,9 @@ class Replica:
             assert isinstance(result, Joined), f"the journal holds what it must not: {result}"
             board.absorb(delta.origin, result.changed)
         self._context = context = Context(config, store, board, entropy)
-        self._own = store.stream(recovered.origin) or Stream.empty(recovered.origin)
-        self._found_seq = self._own.head.seq
         self.mesh = Mesh(context)
+        self._commits = Commits(context, lambda: self.mesh.in_sync)
+        self._found_seq = self._commits.own.head.seq
         self.allocator = Allocator(
             context,
             in_sync=lambda: self.mesh.in_sync,
@@ -119,16 +99,9 @@ class Replica:
         self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)
         self.attachments = Attachments(context, self.allocator, self.reconciler)
-        self._commits: dict[Ticket, Commit] = {}
-        self._last_ticket = 0
-        self._unsaved: dict[Origin, None] = {}
-        self._undropped: dict[Origin, None] = {}
-        self._disk_trouble = ""
-        self._retry: Ticket | None = None
         self._is_moving = False
         self._moved_at = 0
         self._caught_up: tuple[int, bool] | None = None
-        self._waiting: deque[tuple[int, Effect]] = deque()
         self._routes_seen: tuple[object, ...] = ()
 
     @property
@@ -148,8 +121,7 @@ class Replica:
 
     def queues(self) -> dict[str, int]:
         """Return how much waits, by what it waits for; each has a limit."""
-        waits = self.allocator.waiting
-        return {"commits": len(self._commits), "effects": len(self._waiting), "addresses": waits}
+        return {**self._commits.queues(), "addresses": self.allocator.waiting}
 
     def apply(self, event: Event, at: Instant) -> list[Effect]:
         """Decide what follows from an event."""
@@ -177,8 +149,8 @@ class Replica:
         )
         ipam = self.allocator.describe()
         alarms = self.mesh.alarms() + (() if ipam is None else (*ipam.alarms, *ipam.conflicts))
-        if self._disk_trouble:
-            alarms = (f"nothing can be saved: {self._disk_trouble}", *alarms)
+        if self._commits.trouble:
+            alarms = (f"nothing can be saved: {self._commits.trouble}", *alarms)
         return Status(
             config=context.config,
             incarnation=context.board.me.incarnation,
@@ -186,7 +158,7 @@ class Replica:
             ipam=ipam,
             attachments=self.attachments.describe(),
             kernel=troubles,
-            disk=self._disk_trouble,
+            disk=self._commits.trouble,
             origins=len(context.store.origins()),
             facts=context.store.fact_count(),
             digest=f"{context.store.digest.root:032x}",
@@ -227,7 +199,7 @@ class Replica:
 
     def _timer_fired(self, event: TimerFired) -> None:
         if event.name == DISK:
-            self._save_again()
+            self._commits.timer()
         elif not (self.mesh.timer(event.name) or self.allocator.timer(event.name)):
             assert self.reconciler.timer(event.name), f"nobody set the timer {event.name}"
 
@@ -276,31 +248,15 @@ class Replica:
         self.attachments.settle()
 
     def _persisted(self, event: Persisted) -> None:
-        context = self._context
-        commit = self._commits.pop(event.ticket)
-        if event.ticket == self._retry:
-            self._retry, self._disk_trouble = None, ""
-            context.mark("replica.disk-recovered")
-            context.note("INFO", "the journal takes commits again")
-        if commit.own is not None:
-            result = context.store.join(commit.own)
-            is_present = commit.own.origin == self._own.origin
+        own = self._commits.confirmed(event).own
+        if own is not None:
+            result = self._context.store.join(own)
+            is_present = own.origin == self._commits.own.origin
             assert isinstance(result, Joined | Stale) or not is_present, f"we contradict ourselves: {result}"
-            self.mesh.announce(commit.own.origin)
-            if any(fact.kind == NAMES[AttachmentRecord] for fact in commit.own.facts):
+            self.mesh.announce(own.origin)
+            if any(fact.kind == NAMES[AttachmentRecord] for fact in own.facts):
                 self.reconciler.dirty()
         self.attachments.settle()
-
-    def _persist_failed(self, event: PersistFailed) -> None:
-        commit = self._commits.pop(event.ticket)
-        self._unsaved.update((delta.origin, None) for delta in commit.foreign)
-        self._undropped.update((origin, None) for origin in commit.dropped)
-        if not self._disk_trouble:
-            self._context.mark("replica.disk-refused")
-            text = f"cannot save: {event.reason}; peers hear nothing new from us until it works again"
-            self._context.note("ERRO", text)
-        self._retry, self._disk_trouble = None, event.reason
-        self._context.timer(DISK, DISK_RETRY_MS)
 
     # After every event.
 
@@ -334,79 +290,12 @@ class Replica:
             self.reconciler.dirty()
 
     def _flush(self) -> None:
-        """Turn what was written and learnt into a commit, and let go what waits for none."""
-        context = self._context
-        no_space = f"cannot save: {self._disk_trouble}; then ask again" if self._disk_trouble else ""
-        if self._disk_trouble:
-            self.attachments.disk_failed(no_space)
-            # What was learnt is in the store, and is saved from there.
-            self._unsaved.update((delta.origin, None) for delta in context.learnt)
-            self._undropped.update((origin, None) for origin in context.dropped)
-            context.learnt, context.dropped = [], []
-        elif len(self._commits) >= COMMITS_MAX:
-            context.mark("replica.commits-gathered")
-        elif self.mesh.in_sync or context.learnt or context.dropped:
-            self._commit(tuple(context.learnt), tuple(context.dropped))
-            context.learnt, context.dropped = [], []
-        if self._is_moving and not context.changes:
-            self._is_moving, self._moved_at = False, self._own.head.seq
-        if context.after_commit:
-            last = self._own.head.seq + len(context.changes)
-            self._waiting.extend((last, effect) for effect in context.after_commit)
-            context.after_commit = []
-        if self._waiting:
-            self._release()
-        while self._disk_trouble and self._waiting:
-            _, effect = self._waiting.popleft()
-            if isinstance(effect, Answer):
-                context.mark("replica.answer-unsaved")
-                context.emit(Answer(effect.request, Refusal(no_space)))
-
-    def _commit(self, foreign: tuple[Delta, ...], dropped: tuple[Origin, ...]) -> None:
-        context = self._context
-        own: Delta | None = None
-        if context.changes and self.mesh.in_sync:
-            known = self._own.head.seq
-            self._own = self._own.append(context.changes)
-            own = self._own.delta(known)
-            context.changes = []
-        if own is None and not foreign and not dropped:
-            return
-        self._persist(Commit(own, foreign, dropped))
-
-    def _persist(self, commit: Commit) -> None:
-        self._last_ticket += 1
-        ticket = Ticket(self._last_ticket)
-        self._commits[ticket] = commit
-        deltas = commit.foreign if commit.own is None else (*commit.foreign, commit.own)
-        self._context.emit(Persist(ticket, deltas, commit.dropped, sync=commit.own is not None))
-
-    def _release(self) -> None:
-        """Let go what waited for our own facts to be durable."""
-        durable = self._durable_seq()
-        while self._waiting and self._waiting[0][0] <= durable:
-            self._context.emit(self._waiting.popleft()[1])
-
-    def _save_again(self) -> None:
-        """Offer the journal all that it has refused."""
-        if self._commits:
-            self._context.mark("replica.retry-too-early")
-            # Commits from before the trouble are still to be reported.
-            self._context.timer(DISK, DISK_RETRY_MS)
-            return
-        context = self._context
-        if context.changes and self.mesh.in_sync:
-            self._own = self._own.append(context.changes)
-            context.changes = []
-        durable = self._durable_seq()
-        own = self._own.delta(durable) if self._own.head.seq > durable else None
-        held = (origin for origin in self._unsaved if context.store.head(origin) is not None)
-        foreign = tuple(context.store.delta_for(origin, 0) for origin in held)
-        # Even an empty one: it finds out whether the disk works again.
-        self._persist(Commit(own, foreign, tuple(self._undropped)))
-        self._retry = Ticket(self._last_ticket)
-        self._unsaved.clear()
-        self._undropped.clear()
+        """Have saved what was decided, and let go what waits for nothing."""
+        if self._commits.trouble:
+            self.attachments.disk_failed(self._commits.refusal())
+        self._commits.flush()
+        if self._is_moving and not self._context.changes:
+            self._is_moving, self._moved_at = False, self._commits.own.head.seq
 
     # Lives.
 
@@ -447,16 +336,13 @@ class Replica:
         present = tuple(NAMES[kind] for kind in (PeerRecord, LinkRecord, TargetRecord))
         facts = [
             Change(fact.key, fact.kind, fact.body)
-            for fact in self._own.live()
+            for fact in self._commits.own.live()
             if fact.seq > self._found_seq or fact.kind in present
         ]
         self._found_seq = 0
         pending, context.changes = context.changes, []
         context.board.reborn(me)
-        self._own = Stream.empty(me)
-        for change in (*facts, *pending):
-            context.write(change)
-        self._waiting = deque((len(context.changes), effect) for _, effect in self._waiting)
+        self._commits.start_over(me, [*facts, *pending])
         self._is_moving = True
         self.mesh.reborn()
 
@@ -464,22 +350,14 @@ class Replica:
 
     def _may_remove(self) -> bool:
         """Say whether our facts are all there is of us: not before we are in sync, nor while we adopt earlier lives."""
-        return self.mesh.in_sync and not self._is_moving and self._durable_seq() >= self._moved_at
-
-    def _durable_seq(self) -> int:
-        head = self._context.store.head(self._own.origin)
-        return 0 if head is None else head.seq
+        return self.mesh.in_sync and not self._is_moving and self._commits.durable_seq >= self._moved_at
 
     def _refuse_when_full(self, request: RequestId) -> bool:
         """Refuse what would let our stream grow beyond its limits; say whether that was so."""
-        count, size = self._own.count, self._own.size
-        if count < STREAM_FACTS_MAX * (RESERVE - 1) // RESERVE and size < STREAM_SIZE_MAX * (RESERVE - 1) // RESERVE:
-            return False
-        self._context.refuse(
-            request,
-            f"this host has {count} facts in {size} bytes to its name, which is the limit; detach containers first",
-        )
-        return True
+        excess = self._commits.excess()
+        if excess:
+            self._context.refuse(request, excess)
+        return bool(excess)
 
 
 # Handlers take the event that their key names; the table is the proof.
@@ -492,7 +370,7 @@ _HANDLERS: dict[type[Event], Callable[[Replica, Any], None]] = {
     Misbehaved: lambda self, event: self.mesh.misbehaved(event.link, event.reason),
     TimerFired: Replica._timer_fired,
     Persisted: Replica._persisted,
-    PersistFailed: Replica._persist_failed,
+    PersistFailed: lambda self, event: self._commits.failed(event),
     RequestCancelled: Replica._request_cancelled,
     AttachAsked: Replica._attach_asked,
     DetachAsked: lambda self, event: self.attachments.detach(event),

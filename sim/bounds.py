@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from core.commits import COMMITS_MAX
 from core.ipam.waits import WAITS_MAX
-from core.replica import COMMITS_MAX, Replica
+from core.replica import Replica
 from crdt.fact import STORE_ORIGINS_MAX
 from sim.host import Host
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from core.ipam.allocator import Allocator
-from core.replica import Commit, Replica
+from core.commits import Commit, Commits
 from crdt.fact import Delta
 from crdt.stream import Stream
 
@@ -16,15 +16,14 @@ from crdt.stream import Stream
 @contextmanager
 def publish_before_durable() -> Iterator[None]:
     """Neighbours hear of a fact when it is written, not when it is on disk."""
-    persist = Replica._persist
+    persist = Commits._persist
 
-    def hasty(self: Replica, commit: Commit) -> None:
+    def hasty(self: Commits, commit: Commit) -> None:
         persist(self, commit)
         if commit.own is not None:
-            self.store.join(commit.own)
-            self.mesh.announce(commit.own.origin)
+            self._context.store.join(commit.own)
 
-    with patch.object(Replica, "_persist", hasty):
+    with patch.object(Commits, "_persist", hasty):
         yield
 
 
