@@ -128,7 +128,8 @@ class _Teller:
             case Performed(at_us, action):
                 caption = caption_of(action, self._names)
                 if caption.host is not None:
-                    line = self._at(at_us, caption.host, caption.text.split()[0], caption.text)
+                    token = caption.text if len(caption.text) < self._width else caption.text.split()[0]
+                    line = self._at(at_us, caption.host, token, caption.text)
                     yield replace(line, rank=0)
                 elif at_us not in self._cut_at:
                     yield Line(at_us, self._rule(caption.text), "", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from stories import stormy
 
 from core.effects import Send
 from core.events import Received, TimerFired
@@ -92,7 +93,7 @@ def test_effects_after_a_crash_are_not_told() -> None:
 
 
 def test_messages_find_their_arrival_in_all_trouble() -> None:
-    story = tell(draw(12), profile="all")
+    story = stormy()
     sent = [item for item in story.happenings if isinstance(item, Sent)]
     assert all(item.at_us <= item.done_us for item in sent)
     fates = {item.fate for item in sent}

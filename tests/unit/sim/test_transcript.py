@@ -15,7 +15,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from stories import drawn, parted
+from stories import parted, stormy
 
 from sim.narrator import tell
 from sim.scenario import load
@@ -50,7 +50,7 @@ def test_lines_are_in_order_and_a_part_is_what_happens_in_it() -> None:
 
 
 def test_a_burst_between_two_hosts_is_one_line() -> None:
-    assert " messages, " in transcript(drawn(3))
+    assert " messages, " in transcript(stormy())
 
 
 def test_of_too_many_lines_the_newest_are_kept_and_the_rest_is_counted() -> None:

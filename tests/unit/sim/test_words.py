@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from stories import PARTED, drawn, parted
+from stories import PARTED, parted, stormy
 
 from core import kinds
 from core.effects import Ok, Refusal
@@ -171,7 +171,7 @@ def test_an_operation_is_its_key_and_what_went_wrong() -> None:
 
 
 def test_no_peer_name_shows_in_a_whole_run() -> None:
-    for story in (parted(), drawn(12)):
+    for story in (parted(), stormy()):
         words = Words(story.report.scenario)
         texts = [words.fact(item.origin, fact) for item in story.all(Wrote) for fact in item.facts]
         texts += [fact for item in story.all(Sent) for fact in words.facts_of(item.message)]
