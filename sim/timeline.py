@@ -52,7 +52,9 @@ def main(arguments: list[str]) -> int:
         print(f"{options.source}: {error}", file=sys.stderr)
         return 2
     if options.html is None and options.svg is None:
-        print(transcript(story, from_us=from_us, until_us=until_us), end="")
+        # Names in a scenario file may hold what no output can, such as half of a surrogate pair.
+        text = transcript(story, from_us=from_us, until_us=until_us)
+        print(text.encode(errors="replace").decode(), end="")
     return 0
 
 

@@ -112,6 +112,8 @@ class Axis:
 
     def x(self, at_us: int) -> float:
         """Return where a moment lies; one before or after, at the edge."""
+        if at_us > self.end_us:
+            return self.right
         place = max(0, bisect_right(self.spans, at_us, key=lambda span: span.begin_us) - 1)
         if place and self.spans[place].is_break and self.spans[place].begin_us == at_us:
             # The last moment of a scene belongs to it, not to the silence after it.

@@ -84,7 +84,7 @@ def sheet_of(story: Story, *, from_us: int = 0, until_us: int | None = None, str
     shown = found[-strips_max:] if story.report.violation else found[:strips_max]
     strips = tuple(strip_of(axis, matter.flags, matter.cuts, host_count=count, right=WIDTH - 4.0) for axis in shown)
     part = matter.between(shown[0].begin_us, shown[-1].end_us)
-    return Sheet(part, strips, tuple(_notes(matter, shown[0], shown[-1])))
+    return Sheet(part, strips, tuple(_notes(part, shown[0], shown[-1])))
 
 
 def svg_file(story: Story, *, from_us: int = 0, until_us: int | None = None, strips_max: int = STRIPS_MAX) -> str:
@@ -163,8 +163,9 @@ def _notes(matter: Matter, first: Axis, last: Axis) -> Iterator[str]:
             f"Shown is the time from {moment_text(begin_us)} to {moment_text(end_us)} of {moment_text(story.end_us)}."
             f"{out} Another part: --from and --until."
         )
-    silent = len(story.all(Sent)) - sum(len(flight.messages) for flight in matter.flights)
-    if silent:
+    sent = sum(1 for item in story.all(Sent) if item.at_us <= end_us and item.done_us >= begin_us)
+    silent = sent - sum(len(flight.messages) for flight in matter.flights)
+    if silent > 0:
         yield f"{silent:,} messages that told nothing new (greetings, announcements, digests) are not drawn."
     if story.left_out:
         yield f"{story.left_out:,} older messages, writes and operations were too many to be remembered."

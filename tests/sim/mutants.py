@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
-from core.ipam.allocator import Allocator
 from core.commits import Commit, Commits
+from core.ipam.allocator import Allocator
 from crdt.fact import Delta
 from crdt.stream import Stream
 

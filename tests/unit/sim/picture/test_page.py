@@ -20,6 +20,7 @@ from sim.narrator import tell
 from sim.picture import page
 from sim.picture.page import SIZE_MAX_BYTES, html_page
 from sim.picture.sheet import HOSTS_MAX, STRIPS_MAX, WIDTH, TooManyHosts, sheet_of, svg_file, title_of
+from sim.scenario import dump
 from sim.story import Performed, Story
 from sim.timeline import main
 
@@ -156,6 +157,9 @@ def test_a_part_is_what_happens_in_it() -> None:
     assert "attach cache" in told
     assert "attach web" not in told
     assert "Shown is the time from 2 s to 3 s" in text
+    silent = re.compile(r"([\d,]+) messages that told nothing new")
+    counts = [int(found[1]) for found in map(silent.search, (text, page_of(parted))) if found is not None]
+    assert counts[0] < counts[1]
 
 
 def test_a_page_that_would_be_too_long_shows_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +211,13 @@ def test_the_command_writes_what_it_is_asked_for(tmp_path: Path, capsys: pytest.
     assert svg.read_text("utf-8").startswith("<svg")
     assert main([str(GOLDEN), "--from", "1.0", "--until", "1.01"]) == 0
     assert "attach web" in capsys.readouterr().out
+
+
+def test_the_command_prints_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "odd.json"
+    file.write_text(dump(replace(PARTED, title="a", steps=())).replace('"a"', r'"a\ud800b"'), encoding="utf-8")
+    assert main([str(file)]) == 0
+    assert capsys.readouterr().out.startswith("a?b\n")
 
 
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
