@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sim.picture.axis import Axis
 from sim.picture.matter import NETWORK, Flag
-from sim.picture.metrics import fitted, text_width
+from sim.picture.metrics import ROUNDING, fitted, text_width
 
 SIZE = 11.0
 """Of the letters."""
@@ -63,7 +63,7 @@ def placed(flags: Sequence[Flag], axis: Axis, right: float) -> tuple[Placed, ...
     result: list[Placed] = []
     for flag, x in reversed(_joined(flags, axis)):
         width = min(width_of(flag), right - x)
-        row = 1 + max((other.row for other in result if other.x < x + width + GAP), default=-1)
+        row = 1 + max((other.row for other in result if other.x < x + width + GAP - ROUNDING), default=-1)
         result.append(Placed(flag, x, row, width, fitted(flag.text, SIZE, width - 2 * PADDING)))
     return tuple(reversed(result))
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sim.picture.axis import axes
+from sim.picture.axis import Room, axes
 from sim.picture.flags import GAP, WIDTH_MAX, placed, width_of
 from sim.picture.matter import NETWORK, Flag
 from sim.picture.metrics import BOLD, fitted, text_width, wrapped
@@ -35,6 +35,14 @@ def test_flags_and_poles_keep_clear_of_each_other(seed: int) -> None:
                 assert one.x + one.width + GAP <= other.x + 0.01 or other.x + other.width + GAP <= one.x + 0.01
             if one.row > other.row:
                 assert not other.x < one.x < other.x + other.width, "a pole stands behind a lower flag"
+
+
+def test_flags_that_an_axis_has_made_room_for_stand_in_one_row() -> None:
+    flags = [flag(at_us, "take c17") for at_us in range(0, 200_000_000, 2_300_000)]
+    rooms = [Room(one.at_us, 0, width_of(one) + GAP) for one in flags]
+    for axis in axes([one.at_us for one in flags], rooms, 50.0, 900.0):
+        found = placed([one for one in flags if axis.owns(one.at_us)], axis, 1_100.0)
+        assert [one.row for one in found] == [0] * len(found)
 
 
 def test_flags_at_one_place_are_one_flag_and_the_loudest_gives_the_colour() -> None:
