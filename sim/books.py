@@ -1,16 +1,20 @@
 """What the cluster has promised to users: who was told that it may use which address, and who still waits.
 
 An address that two users were given is a violation, unless nobody could have known: a giver that had not heard of its
-own removal, because the operator called it dead while it lived. Such double use is entered, and has to be visible to
-everybody in the end.
+own removal, because the operator called it dead while it lived; or givers that were told to share different ranges.
+Such double use is entered, and has to be visible to everybody in the end.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from core.effects import Answer, Ok
 from core.types import RequestId, cidr_of
+
+REPLIES_MAX = 1_000
+"""Answers remembered of each host."""
 
 
 class Violation(AssertionError):
@@ -49,6 +53,8 @@ class Holder:
     """Where."""
     user: str
     """Who."""
+    ring: str
+    """Name of the ring it was given from."""
 
 
 @dataclass(slots=True)
@@ -59,6 +65,8 @@ class Books:
     """By name, of each host."""
     pending: tuple[dict[RequestId, Pending], ...]
     """Of each host."""
+    replies: tuple[deque[str], ...]
+    """What was answered on each host, latest last: `take c1: 10.32.0.1/24`, `no remove: h2 is connected …`."""
     answers: int = 0
     """Requests answered well."""
     refusals: dict[str, int] = field(default_factory=dict)
@@ -74,7 +82,9 @@ class Books:
     @staticmethod
     def of(host_count: int) -> Books:
         """Open books for so many hosts."""
-        return Books(tuple({} for _ in range(host_count)), tuple({} for _ in range(host_count)))
+        hosts = range(host_count)
+        replies = tuple(deque[str](maxlen=REPLIES_MAX) for _ in hosts)
+        return Books(tuple({} for _ in hosts), tuple({} for _ in hosts), replies)
 
     def is_busy(self, host: int, name: str) -> bool:
         """Say whether a user waits for an answer."""
@@ -84,11 +94,15 @@ class Books:
         """Enter a request."""
         self.pending[host][request] = pending
 
-    def answered(self, host: int, host_name: str, answer: Answer) -> tuple[Pending, tuple[str, ...]]:
-        """Enter an answer; return the request and the addresses newly given with it. Raises: Violation."""
+    def answered(self, host: int, host_name: str, answer: Answer, ring: str) -> tuple[Pending, tuple[str, ...]]:
+        """Enter an answer; return the request and the addresses newly given with it. Raises: Violation.
+
+        `ring` names the ring that the host gives from.
+        """
         pending = self.pending[host].pop(answer.request, None)
         if pending is None:
             raise Violation(f"{host_name} answered request {answer.request} twice, or it was never asked")
+        self.replies[host].append(_reply(pending, answer))
         if not isinstance(answer.reply, Ok):
             self.refusals[pending.kind] = self.refusals.get(pending.kind, 0) + 1
             return pending, ()
@@ -99,7 +113,7 @@ class Books:
             return pending, ()
         addresses = tuple(str(cidr_of(text)).split("/")[0] for text in answer.reply.text.split())
         for address in addresses:
-            self._give(address, Holder(host, user.name))
+            self._give(address, Holder(host, user.name, ring))
         user.addresses = tuple(dict.fromkeys((*user.addresses, *addresses)))
         return pending, addresses
 
@@ -108,15 +122,19 @@ class Books:
         user = self.users[host].pop(name, None)
         if user is None:
             return
-        gone = Holder(host, name)
         for address in user.addresses:
-            left = tuple(holder for holder in self._holders.get(address, ()) if holder != gone)
+            left = tuple(one for one in self._holders.get(address, ()) if (one.host, one.user) != (host, name))
             if left:
                 self._holders[address] = left
             else:
                 self._holders.pop(address, None)
             if len(left) < 2:
                 self.shared.pop(address, None)
+
+    def ring_of(self, host: int, user: str, address: str) -> str:
+        """Return from which ring a user was given an address; empty when it was not."""
+        found = (one.ring for one in self._holders.get(address, ()) if (one.host, one.user) == (host, user))
+        return next(found, "")
 
     def crashed(self, host: int) -> None:
         """Forget the requests of an agent that went down: nobody knows what came of them, so nobody relies on it."""
@@ -126,15 +144,24 @@ class Books:
         self.pending[host].clear()
 
     def _give(self, address: str, holder: Holder) -> None:
-        others = tuple(other for other in self._holders.get(address, ()) if other != holder)
+        others = tuple(
+            other for other in self._holders.get(address, ()) if (other.host, other.user) != (holder.host, holder.user)
+        )
         if not others:
             self._holders[address] = (holder,)
             return
         held = (*others, holder)
-        if not any(one.host in self.blind for one in held):
+        if not any(one.host in self.blind for one in held) and len({one.ring: None for one in held}) < len(held):
             raise Violation(
                 f"I2: {address} was given to {holder.user} on host {holder.host}; "
                 f"{others[0].user} on host {others[0].host} has it"
             )
         self._holders[address] = held
         self.shared[address] = held
+
+
+def _reply(pending: Pending, answer: Answer) -> str:
+    what = f"{pending.kind} {pending.user}" if pending.user else pending.kind
+    if isinstance(answer.reply, Ok):
+        return f"{what}: {answer.reply.text}"
+    return f"no {what}: {answer.reply.why}"

@@ -163,6 +163,15 @@ def _remove(action: actions.RemovePeers, names: tuple[str, ...]) -> str:
     return f"rmpeer {'--force ' if action.force else ''}{' '.join(names[index] for index in action.peers)}"
 
 
+def _relaunch(action: actions.Relaunch, names: tuple[str, ...]) -> str:
+    sharers = " ".join(names[index] for index in action.among) or "all"
+    given = (
+        f"range {action.universe}" if action.universe else "",
+        f"{action.ring} of {sharers}" if action.ring else "",
+    )
+    return f"launch {', '.join(filter(None, given)) or 'as at first'}"
+
+
 # fmt: off
 _ROWS: dict[type[Action], _Row] = {
     actions.Cut: _Row(Tone.TROUBLE, "one direction is cut", "directions are cut {} times",
@@ -232,5 +241,7 @@ _ROWS: dict[type[Action], _Row] = {
                                lambda action, names: f"forget {names[action.target]}"),
     actions.RemovePeers: _Row(Tone.USE, "an operator removes a peer", "an operator removes peers {} times", _remove),
     actions.ResetHost: _Row(Tone.USE, "a host is reset", "hosts are reset {} times", lambda action, names: "reset"),
+    actions.Relaunch: _Row(Tone.USE, "a host is launched with other settings",
+                           "hosts are launched with other settings {} times", _relaunch),
 }
 # fmt: on

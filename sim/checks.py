@@ -2,8 +2,9 @@
 
 I1  a number of an origin names one fact for ever, and nothing is said before it is durable
 I2  no address is given to two containers, and none is on two interfaces; where nobody could have known, because a
-    host was called dead and lives, the double use is shown on every host
-I3  the ranges of any joined store cover the universe; each host gives only from its own
+    host was called dead and lives, or gives from another ring, the double use is shown on every host
+I3  the ranges of any joined store cover the universe; each host gives only from its own; there is one ring, or all
+    show that hosts were told to have several
 I4  stores with equal digests hold equal facts, show equal views and want equal kernels
 I7  no queue grows beyond its limit
 I8  stores become equal, kernels as desired, requests answered, and nothing promised is lost
@@ -18,18 +19,18 @@ from core.config import Recovered
 from core.effects import Answer, Effect, Persist
 from core.events import Event
 from core.ipam.retired import PREFIX as RETIRED
-from core.ipam.ring import Ring, RingView
 from core.kinds import RetiredRecord
 from core.messages import Deltas, Have, Message
 from core.reconcile.objects import Endpoint, EndpointAddress, Op, OpResult, Verb
 from core.replica import Replica
-from core.types import Address, PeerName, address_of
+from core.types import PeerName, address_of
 from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
 from sim.agreement import disagreement
 from sim.books import Violation
 from sim.bounds import excess
 from sim.host import Host
+from sim.rings import Rings
 from sim.stage import Stage
 
 
@@ -43,7 +44,7 @@ class Checks:
         self._said: dict[tuple[Origin, int], Fact] = {}
         # An observer who knows all: every fact from the moment at which its writer had it on disk.
         self._store, self._board = Store(), Board(Origin("", 0))
-        self._ring: Ring | None = None
+        self._rings = Rings(stage, self._board)
 
     # While things happen.
 
@@ -71,7 +72,7 @@ class Checks:
         addresses = self._stage.answered(host, answer)
         if not addresses or host.index in self._books.blind:
             return
-        view = self.ring()
+        view = self._rings.of(host)
         for text in addresses:
             owner = None if view is None else view.owner_at(address_of(text))
             if owner != host.config.peer:
@@ -89,6 +90,8 @@ class Checks:
                 if (other.index, found.container) == (host.index, item.container):
                     continue
                 if host.index in self._books.blind or other.index in self._books.blind:
+                    continue
+                if self._rings.are_apart(host, other, found.container, _ip(item)):
                     continue
                 places = f"{item.container} at {host.name} and {found.container} at {other.name}"
                 raise Violation(f"I2: {item.cidr} is on {places}")
@@ -111,9 +114,7 @@ class Checks:
 
     def snapshot(self) -> None:
         """Check I3, I4 and I7 on everything there is."""
-        view = self.ring()
-        if view is not None:
-            self._check_cover(view)
+        self._rings.check()
         by_root: dict[int, tuple[Host, Replica]] = {}
         for host in self._world.hosts:
             heart = host.heart
@@ -125,17 +126,6 @@ class Checks:
             first_host, first = by_root.setdefault(heart.store.digest.root, (host, heart))
             if heart is not first and heart.store != first.store:
                 raise Violation(f"I4: {host.name} and {first_host.name} have equal digests and different facts")
-
-    def ring(self) -> RingView | None:
-        """Return who owns what, as the observer knows it; None while there is no ring. Raises: Violation."""
-        rings = [host.heart.allocator.ring for host in self._world.hosts if isinstance(host.heart, Replica)]
-        known = {ring.ring_id: ring for ring in rings if ring is not None}
-        if len(known) > 1:
-            raise Violation(f"I3: there are several rings: {sorted(known)}")
-        for ring in known.values():
-            if self._ring is None or self._ring.ring_id != ring.ring_id:
-                self._ring = ring.on(self._board)
-        return None if self._ring is None else self._ring.view()
 
     # At the end.
 
@@ -185,6 +175,9 @@ class Checks:
                 if user.is_attached and user.addresses and not is_up:
                     raise Violation(f"I8: {user.name} on {host.name} was attached, and is not any more")
             self._check_shown(host, heart)
+            untold = self._rings.undisclosed(host)
+            if untold:
+                raise Violation(f"I3: {untold}, and {host.name} does not show it")
 
     # Helpers.
 
@@ -205,16 +198,6 @@ class Checks:
         head = host.disk.head(origin)
         if seq > (0 if head is None else head.seq):
             raise Violation(f"I1: {host.name} speaks of its number {seq}, which is not on its disk")
-
-    def _check_cover(self, view: RingView) -> None:
-        universes = [host.config.universe for host in self._world.hosts if host.config.universe is not None]
-        at = universes[0].lo
-        for run in view.runs:
-            if run.lo != at:
-                raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
-            at = Address(run.hi)
-        if at != universes[0].hi:
-            raise Violation(f"I3: nobody owns what lies from {at:x}")
 
     def _check_shown(self, host: Host, heart: Replica) -> None:
         """Check that every address in double use is a conflict in the status of a host."""

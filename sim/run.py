@@ -27,6 +27,7 @@ from sim.checks import Checks
 from sim.faults import Faults
 from sim.scenario import Scenario, Step
 from sim.stage import Stage
+from sim.witness import look
 from sim.workload import Workload
 from sim.world import World
 
@@ -128,8 +129,15 @@ class Run:
         """Play to the end, and say what came of it."""
         converged_us, violation = 0, ""
         try:
+            for expectation in self.scenario.expect:
+                if expectation.at_ms < self.scenario.until_ms:
+                    self.until(expectation.at_ms)
+                    look(self.stage, expectation)
             self.until(self.scenario.until_ms)
             converged_us = self._settle()
+            for expectation in self.scenario.expect:
+                if expectation.at_ms >= self.scenario.until_ms:
+                    look(self.stage, expectation)
         except Violation as found:
             violation = str(found)
         except Exception:

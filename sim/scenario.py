@@ -4,7 +4,8 @@ A scenario and nothing else fixes a run: replayed anywhere it gives the same tra
 version or edited by hand is checked field by field; what is wrong is named with the place where it stands.
 
     {"format": 1, "title": "…", "seed": "17", "universe": "10.32.0.0/24", "ring": "consensus", "hosts": [{"name": …}],
-     "walls": [[0, 2]], "steps": [{"at_ms": 10, "do": "cut", "source": 0, "target": 1}, …], "until_ms": 60000}
+     "walls": [[0, 2]], "steps": [{"at_ms": 10, "do": "cut", "source": 0, "target": 1}, …], "until_ms": 60000,
+     "expect": [{"at_ms": 60000, "hosts": [1], "part": "pending", "shows": "web 10.32.0.0/24: … unreachable"}]}
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from core.config import Config, SeedMode
-from core.types import subnet_of
-from sim.actions import Action, HostIndex
+from core.types import Subnet, subnet_of
+from sim.actions import Action, HostIndex, Relaunch
+from sim.expectation import PARTS, Expectation
 from sim.names import address_of, peer_name
 
 FORMAT = 1
 HOSTS_MAX = 4096
 STEPS_MAX = 1_000_000
-ALLOWANCES = ("amnesia", "false-death")
-"""What goes beyond the promises: losing what nobody else holds; removing a host that lives."""
+ALLOWANCES = ("amnesia", "false-death", "two-rings")
+"""What goes beyond the promises: losing what nobody else holds; removing a host that lives; launching hosts that are
+to share different ranges, or one range in different ways."""
+RINGS = ("consensus", "seed", "observer")
+"""How a host can be told that the range is divided."""
 
 
 class ScenarioError(Exception):
@@ -46,6 +51,10 @@ class HostSpec:
     """Whether it is there from the beginning."""
     behind_nat: bool = False
     """Nobody can call it, and others see the NAT's address instead of its own."""
+    ring: str = ""
+    """Its own `--ipalloc-init`, of `RINGS`; empty for that of the scenario."""
+    among: tuple[HostIndex, ...] = ()
+    """With it: whom `seed` names, or how many `consensus` expects; empty for all hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Scenario:
     universe: str
     """CIDR of the range that is shared."""
     ring: str
-    """How it is divided: `consensus`, or `seed` with all hosts as names."""
+    """How it is divided, of `RINGS`; `consensus` expects all hosts, `seed` names them."""
     until_ms: int
     """When trouble ends and all must come right."""
     steps: tuple[Step, ...] = ()
@@ -84,22 +93,34 @@ class Scenario:
     """Whether hosts have kernels, and containers can be attached; else they only gossip and give addresses."""
     title: str = ""
     """What the story is, in a line."""
+    expect: tuple[Expectation, ...] = ()
+    """What must be seen on the way and at the end, ascending in time."""
 
     def configs(self) -> tuple[Config, ...]:
         """Return the settings of the hosts."""
-        names = tuple(peer_name(index) for index in range(len(self.hosts)))
-        seed = SeedMode("seed", names) if self.ring == "seed" else SeedMode("consensus", (), len(names))
         return tuple(
             Config(
-                peer=names[index],
+                peer=peer_name(index),
                 nickname=host.nickname,
                 targets=tuple(address_of(target) for target in host.targets),
-                universe=None if host.universe == "none" else subnet_of(host.universe or self.universe),
-                seed=seed,
+                universe=self.universe_of(host.universe),
+                seed=self.seed_of(host.ring, host.among),
                 datapath=self.kernels,
             )
             for index, host in enumerate(self.hosts)
         )
+
+    def universe_of(self, universe: str) -> Subnet | None:
+        """Return what a host shares that was told so; empty for what the scenario says."""
+        return None if universe == "none" else subnet_of(universe or self.universe)
+
+    def seed_of(self, ring: str, among: tuple[HostIndex, ...]) -> SeedMode:
+        """Return how a host divides that was told so; empty for what the scenario says."""
+        mode = ring or self.ring
+        names = tuple(peer_name(index) for index in among or range(len(self.hosts)))
+        if mode == "consensus":
+            return SeedMode(mode, (), len(names))
+        return SeedMode(mode, names if mode == "seed" else ())
 
     def members(self) -> tuple[HostIndex, ...]:
         """Return who must come right in the end."""
@@ -145,18 +166,7 @@ def _check(scenario: Scenario) -> None:
     count = len(scenario.hosts)
     if not 1 <= count <= HOSTS_MAX:
         raise ScenarioError(f"field 'hosts': expected 1 to {HOSTS_MAX} hosts, found {count}")
-    if scenario.ring not in ("consensus", "seed"):
-        raise ScenarioError(f"field 'ring': expected 'consensus' or 'seed', found {scenario.ring!r}")
-    for place, text in [
-        ("universe", scenario.universe),
-        *((f"hosts[{index}].universe", host.universe) for index, host in enumerate(scenario.hosts)),
-    ]:
-        if text in ("", "none") and place != "universe":
-            continue
-        try:
-            subnet_of(text)
-        except ValueError as error:
-            raise ScenarioError(f"field '{place}': {error}") from error
+    _check_settings(scenario)
     for name in scenario.allow:
         if name not in ALLOWANCES:
             raise ScenarioError(f"field 'allow': expected some of {', '.join(ALLOWANCES)}, found {name!r}")
@@ -167,9 +177,37 @@ def _check(scenario: Scenario) -> None:
         if step.at_ms < last_ms:
             raise ScenarioError(f"field 'steps[{index}].at_ms': {step.at_ms} comes after {last_ms}")
         last_ms = step.at_ms
+    last_ms = 0
+    for index, expectation in enumerate(scenario.expect):
+        if expectation.part not in PARTS:
+            known = ", ".join(PARTS)
+            raise ScenarioError(f"field 'expect[{index}].part': expected one of {known}, found {expectation.part!r}")
+        if expectation.at_ms < last_ms:
+            raise ScenarioError(f"field 'expect[{index}].at_ms': {expectation.at_ms} comes after {last_ms}")
+        last_ms = expectation.at_ms
     for place, host in _host_numbers(scenario):
         if not 0 <= host < count:
             raise ScenarioError(f"field '{place}': expected a host from 0 to {count - 1}, found {host}")
+
+
+def _check_settings(scenario: Scenario) -> None:
+    """Check ranges and how they are divided, of the scenario, of hosts, and of hosts that are launched anew."""
+    told: list[tuple[str, HostSpec | Relaunch]] = [(f"hosts[{n}].", host) for n, host in enumerate(scenario.hosts)]
+    for index, step in enumerate(scenario.steps):
+        if isinstance(step.action, Relaunch):
+            told.append((f"steps[{index}].", step.action))
+    rings = [("ring", scenario.ring), *((f"{place}ring", one.ring) for place, one in told)]
+    for place, ring in rings:
+        if ring not in RINGS and (ring or place == "ring"):
+            raise ScenarioError(f"field '{place}': expected one of {', '.join(RINGS)}, found {ring!r}")
+    universes = [("universe", scenario.universe), *((f"{place}universe", one.universe) for place, one in told)]
+    for place, text in universes:
+        if text in ("", "none") and place != "universe":
+            continue
+        try:
+            subnet_of(text)
+        except ValueError as error:
+            raise ScenarioError(f"field '{place}': {error}") from error
 
 
 def _host_numbers(scenario: Scenario) -> Iterator[tuple[str, int]]:
@@ -179,6 +217,8 @@ def _host_numbers(scenario: Scenario) -> Iterator[tuple[str, int]]:
         yield from _numbers_in(spec, f"hosts[{index}].")
     for index, step in enumerate(scenario.steps):
         yield from _numbers_in(step.action, f"steps[{index}].")
+    for index, expectation in enumerate(scenario.expect):
+        yield from _numbers_in(expectation, f"expect[{index}].")
 
 
 def _numbers_in(record: Any, place: str) -> Iterator[tuple[str, int]]:

@@ -76,6 +76,11 @@ class Scene:
 
     # What performers ask.
 
+    def may_start(self, host: Host) -> bool:
+        """Say whether an agent may start: one without memory only where somebody is there who remembers for it."""
+        is_lonely = any(other.heart is None for other in self.world.hosts if other is not host)
+        return not (host.disk.has_forgotten and is_lonely) or "amnesia" in self.scenario.allow
+
     def operate(self, host: Host, command: Command) -> bool:
         """Let an operator command something; say whether anybody hears it."""
         if host.heart is None:
@@ -103,9 +108,13 @@ class Scene:
         return True
 
     def is_idle(self, host: Host, name: str, *, is_attached: bool) -> bool:
+        """Say whether a user is there, has addresses and waits for nothing, and an agent is there to be asked."""
+        return host.heart is not None and self.is_settled(host, name, is_attached=is_attached)
+
+    def is_settled(self, host: Host, name: str, *, is_attached: bool) -> bool:
         """Say whether a user is there, has addresses and waits for nothing."""
         user = self.books.users[host.index].get(name)
-        if host.heart is None or user is None or user.is_attached != is_attached or not user.addresses:
+        if user is None or user.is_attached != is_attached or not user.addresses:
             return False
         return not self.books.is_busy(host.index, name)
 
@@ -113,7 +122,8 @@ class Scene:
 
     def answered(self, host: Host, answer: Answer) -> tuple[str, ...]:
         """Enter an answer; return the addresses newly given with it. Raises: Violation."""
-        pending, addresses = self.books.answered(host.index, host.name, answer)
+        ring = host.heart.allocator.ring if isinstance(host.heart, Replica) else None
+        pending, addresses = self.books.answered(host.index, host.name, answer, "" if ring is None else ring.ring_id)
         if pending.kind == "reset" and isinstance(answer.reply, Ok):
             self.world.schedule(0, lambda: self._end_host(host))
         return addresses

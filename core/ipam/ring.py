@@ -177,8 +177,8 @@ class Ring:
         division: tuple[tuple[Address, Address, PeerName], ...],
     ) -> None:
         self.ring_id = ring_id
+        self.universe = universe
         self._board = board
-        self._universe = universe
         self._division = division
         self._version: tuple[int, ...] | None = None
         self._view: RingView | None = None
@@ -193,14 +193,14 @@ class Ring:
 
     def on(self, board: Board) -> Ring:
         """Return this ring as the facts on another board say."""
-        return Ring(board, self.ring_id, self._universe, self._division)
+        return Ring(board, self.ring_id, self.universe, self._division)
 
     def _claims(self) -> list[tuple[PeerName, RingClaim]]:
         prefix = f"ring/{self.ring_id}/"
         return [
             (peer, claim)
             for peer, key, claim in self._board.all(RingClaim)
-            if key.startswith(prefix) and is_sound(claim, self._universe)
+            if key.startswith(prefix) and is_sound(claim, self.universe)
         ]
 
 

@@ -107,6 +107,30 @@ class ResetHost:
     """Where it is typed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Relaunch:
+    """`weave stop`, then `weave launch` with other settings of the range; what is empty is as the scenario says."""
+
+    host: HostIndex
+    """Where it is typed."""
+    universe: str = ""
+    """`--ipalloc-range`; `none` for a host that allocates nothing."""
+    ring: str = ""
+    """`--ipalloc-init`: `consensus`, `seed` or `observer`."""
+    among: tuple[HostIndex, ...] = ()
+    """Whom `seed` names, or how many `consensus` expects; empty for all hosts."""
+
+
 PeopleAction = (
-    Attach | Detach | EndContainer | Take | ClaimAgain | GiveBack | ConnectTo | ForgetTarget | RemovePeers | ResetHost
+    Attach
+    | Detach
+    | EndContainer
+    | Take
+    | ClaimAgain
+    | GiveBack
+    | ConnectTo
+    | ForgetTarget
+    | RemovePeers
+    | ResetHost
+    | Relaunch
 )

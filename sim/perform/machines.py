@@ -42,8 +42,7 @@ def _doom(scene: Scene, action: actions.Doom) -> bool:
 
 def _start(scene: Scene, action: actions.Start) -> bool:
     host = scene.world.hosts[action.host]
-    is_lonely = any(other.heart is None for other in scene.world.hosts if other is not host)
-    if host.heart is not None or (host.disk.has_forgotten and is_lonely and "amnesia" not in scene.scenario.allow):
+    if host.heart is not None or not scene.may_start(host):
         return False
     scene.world.start(host)
     return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from core.events import Allocate, AttachAsked, Claim, Connect, ContainerGone, DetachAsked, Forget, Free, Leave
 from core.events import RemovePeers as RemoveCommand
+from core.kinds import PeerRecord, peer_key
 from sim import actions
 from sim.actions import Action, HostIndex
+from sim.host import Host
 from sim.names import address_of, netns_of
 from sim.scene import Scene
 
@@ -52,7 +55,9 @@ def _detach(scene: Scene, action: actions.Detach) -> bool:
 
 def _end_container(scene: Scene, action: actions.EndContainer) -> bool:
     host, name = scene.world.hosts[action.host], action.container
-    if not scene.is_idle(host, name, is_attached=True):
+    # A container may end while no agent looks; the next one finds its namespace gone.
+    is_alone = host.heart is None and not host.is_dark and scene.is_settled(host, name, is_attached=True)
+    if not is_alone and not scene.is_idle(host, name, is_attached=True):
         return False
     scene.books.let_go(host.index, name)
     scene.world.end_netns(host, name)
@@ -107,9 +112,16 @@ def _remove_peers(scene: Scene, action: actions.RemovePeers) -> bool:
             # The operator's word: nothing that was there is used any more.
             for name in tuple(scene.books.users[victim.index]):
                 scene.books.let_go(victim.index, name)
-    names = tuple(victim.config.peer for victim in victims)
+    names = tuple(_typed(host, victim) for victim in victims)
     scene.command(host, "", "remove", RemoveCommand(names, action.force))
     return True
+
+
+def _typed(host: Host, other: Host) -> str:
+    """Return what somebody on a host calls another one: its nickname, if that is known there."""
+    assert host.heart is not None, "somebody types there"
+    is_known = host.heart.board.get(other.config.peer, peer_key(), PeerRecord) is not None
+    return other.name if is_known else other.config.peer
 
 
 def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
@@ -125,6 +137,21 @@ def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
     return True
 
 
+def _relaunch(scene: Scene, action: actions.Relaunch) -> bool:
+    host = scene.world.hosts[action.host]
+    universe = scene.scenario.universe_of(action.universe)
+    seed = scene.scenario.seed_of(action.ring, action.among)
+    is_new = (universe, seed) != (host.config.universe, host.config.seed)
+    if host.is_dark or (is_new and "two-rings" not in scene.scenario.allow):
+        return False
+    if host.heart is None and not scene.may_start(host):
+        return False
+    scene.world.crash(host, power=False)
+    host.config = replace(host.config, universe=universe, seed=seed)
+    scene.world.start(host)
+    return True
+
+
 # Each performs the action that its key names; the table is the proof.
 PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.Attach: _attach,
@@ -137,4 +164,5 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.ForgetTarget: _forget_target,
     actions.RemovePeers: _remove_peers,
     actions.ResetHost: _reset_host,
+    actions.Relaunch: _relaunch,
 }

@@ -13,6 +13,8 @@ from sim.scenario import ACTIONS
 
 SEEDS = range(100)
 WORKERS = os.cpu_count() or 1
+SCRIPTED = {"relaunch"}
+"""Goes beyond the promises by itself, so only stories have it: see `test_scenarios.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def test_no_seed_breaks_a_promise(outcomes: list[Report]) -> None:
 
 def test_every_kind_of_action_takes_place(outcomes: list[Report]) -> None:
     done = {name for outcome in outcomes for name in outcome.actions}
-    assert done == set(ACTIONS)
+    assert done == set(ACTIONS) - SCRIPTED
 
 
 def test_the_workload_gets_work_done(outcomes: list[Report]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from stories import PARTED, A, B, C
 
 from sim import actions
-from sim.actions import Cut, Heal, HostIndex, Kill, RemovePeers, Split, StepClock, Take
+from sim.actions import Cut, Heal, HostIndex, Kill, Relaunch, RemovePeers, Split, StepClock, Take
 from sim.captions import Tone, caption_of, summary
 from sim.scenario import ACTIONS, HostSpec, Scenario, Step
 
@@ -60,6 +60,8 @@ def test_every_action_has_a_caption_of_a_few_words(kind: type[Any]) -> None:
         (Heal(), "heal", Tone.REPAIR),
         (RemovePeers(A, (B, C), False), "rmpeer birch cedar", Tone.USE),
         (StepClock(A, -3_600_000), "clock -3600 s", Tone.TROUBLE),
+        (Relaunch(A, "10.9.0.0/24", "seed", (A, B)), "launch range 10.9.0.0/24, seed of ash birch", Tone.USE),
+        (Relaunch(A), "launch as at first", Tone.USE),
         (Take(A, ("a", "b", "c")), "take a, b, c", Tone.USE),
         (Take(A, ("a", "b", "c", "d")), "take a, b and 2 more", Tone.USE),
     ],

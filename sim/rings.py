@@ -1,0 +1,79 @@
+"""Who owns which addresses, as somebody knows who has read every disk; several rings where hosts were told so (I3).
+
+Hosts that are launched with different ranges, or with different ideas of how one is divided, live in rings of their
+own. Nothing passes from one ring to another; an address may be in use in both, and then everybody is told.
+"""
+
+from __future__ import annotations
+
+from core.board import Board
+from core.ipam.ring import Ring, RingView
+from core.replica import Replica
+from core.types import Address
+from sim.books import Violation
+from sim.host import Host
+from sim.scene import Scene
+
+
+class Rings:
+    """All rings that any host has lived in."""
+
+    def __init__(self, scene: Scene, board: Board) -> None:
+        """`board` shows what everybody has on disk about themselves."""
+        self._scene = scene
+        self._board = board
+        self._known: dict[str, Ring] = {}
+
+    def of(self, host: Host) -> RingView | None:
+        """Return the ring that a host gives from; None while it has none. Raises: Violation."""
+        self._look()
+        ring = ring_of(host)
+        return None if ring is None else self._known[ring.ring_id].view()
+
+    def check(self) -> None:
+        """Check that each ring covers its universe. Raises: Violation."""
+        self._look()
+        for ring in self._known.values():
+            at = ring.universe.lo
+            for run in ring.view().runs:
+                if run.lo != at:
+                    raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
+                at = Address(run.hi)
+            if at != ring.universe.hi:
+                raise Violation(f"I3: nobody owns what lies from {at:x}")
+
+    def are_apart(self, host: Host, other: Host, user: str, address: str) -> bool:
+        """Say whether a user of the other host has an address from another ring than this host gives from now."""
+        mine, theirs = ring_of(host), ring_of(other)
+        here = "" if mine is None else mine.ring_id
+        there = "" if theirs is None else theirs.ring_id
+        return here != (self._scene.books.ring_of(other.index, user, address) or there)
+
+    def undisclosed(self, host: Host) -> str:
+        """Say whose ring is another than a host's, without its status naming both; empty when all is told."""
+        mine = ring_of(host)
+        if mine is None or not isinstance(host.heart, Replica):
+            return ""
+        alarms = host.heart.describe(host.clock.at(self._scene.world.now_us)).alarms
+        for index in self._scene.scenario.members():
+            other = self._scene.world.hosts[index]
+            theirs = ring_of(other)
+            if theirs is None or theirs.ring_id == mine.ring_id:
+                continue
+            names = (other.name, host.name, str(mine.universe), str(theirs.universe))
+            if not any(all(name in alarm for name in names) for alarm in alarms):
+                return f"{other.name} lives in ring {theirs.ring_id}, {host.name} in {mine.ring_id}"
+        return ""
+
+    def _look(self) -> None:
+        for host in self._scene.world.hosts:
+            ring = ring_of(host)
+            if ring is not None and ring.ring_id not in self._known:
+                self._known[ring.ring_id] = ring.on(self._board)
+        if len(self._known) > 1 and "two-rings" not in self._scene.scenario.allow:
+            raise Violation(f"I3: there are several rings: {sorted(self._known)}")
+
+
+def ring_of(host: Host) -> Ring | None:
+    """Return the ring that a host lives in; None while it has none."""
+    return host.heart.allocator.ring if isinstance(host.heart, Replica) else None

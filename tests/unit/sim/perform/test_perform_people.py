@@ -1,0 +1,56 @@
+"""What people do takes place when it makes sense, and as they would type it."""
+
+from __future__ import annotations
+
+from watched import THREE, A, B, C, Watched
+
+from core.events import Commanded, ContainerGone
+from core.events import RemovePeers as RemoveCommand
+from core.types import subnet_of
+from sim.actions import Attach, CutPower, EndContainer, Kill, Relaunch, RemovePeers, Start
+
+OTHER = "10.9.0.0/24"
+
+
+def test_a_host_is_launched_with_another_range() -> None:
+    watched = Watched(allow=("two-rings",))
+    host = watched.world.hosts[B]
+    assert watched.perform(Relaunch(B, OTHER)) == [True]
+    assert host.config.universe == subnet_of(OTHER)
+    assert host.life == 3, "killed and started"
+    assert watched.perform(Relaunch(B)) == [True]
+    assert host.config == watched.run.scenario.configs()[B]
+
+
+def test_a_host_is_launched_with_other_names() -> None:
+    watched = Watched(allow=("two-rings",))
+    host = watched.world.hosts[B]
+    watched.perform(Kill(B), Relaunch(B, ring="seed", among=(B,)))
+    assert host.heart is not None
+    assert host.config.seed.names == (host.config.peer,)
+
+
+def test_other_settings_go_beyond_the_promises() -> None:
+    watched = Watched()
+    assert watched.perform(Relaunch(B, OTHER), Relaunch(B)) == [False, True]
+    watched.perform(CutPower(B))
+    assert watched.perform(Relaunch(B)) == [False], "nobody types there"
+
+
+def test_a_container_ends_while_no_agent_looks() -> None:
+    watched = Watched()
+    watched.perform(Attach(A, "web"))
+    watched.wait(1_000)
+    watched.perform(Kill(A))
+    assert watched.perform(EndContainer(A, "web"), EndContainer(A, "web")) == [True, False]
+    assert watched.perform(Start(A)) == [True]
+    assert [event.container for event in watched.events(A, ContainerGone)] == ["web"]
+
+
+def test_operators_call_hosts_by_their_nicknames() -> None:
+    watched = Watched(THREE)
+    watched.perform(CutPower(C))
+    watched.wait(60_000)
+    assert watched.perform(RemovePeers(A, (C,), False)) == [True]
+    commands = [event.command for event in watched.events(A, Commanded)]
+    assert commands == [RemoveCommand(("c",), False)]
