@@ -183,7 +183,7 @@ _ROWS: dict[type[Action], _Row] = {
     actions.Lose: _Row(Tone.TROUBLE, "messages get lost", "loss of messages changes {} times",
                        lambda action, names: f"lose {action.percent} %" if action.percent else "lose nothing"),
     actions.Delay: _Row(Tone.TROUBLE, "a path takes another time", "paths take another time {} times",
-                        lambda action, names: f"{_path(action, names)} takes {action.least_us / 1000:g} ms"),
+                        lambda action, names: f"{_path(action, names)} takes {action.least_us / 1000:.3g} ms"),
     actions.Disturb: _Row(Tone.TROUBLE, "a path gets noisy", "paths get noisy {} times",
                           lambda action, names: f"noise {_path(action, names)}"),
     actions.Throttle: _Row(Tone.TROUBLE, "a line gets slow", "lines get slow {} times",

@@ -18,6 +18,8 @@ SCALE_STEPS = 24
 """So many scales are tried between the widest and the densest."""
 STRETCH_MAX = 5.0
 """A short story is stretched so much at most to fill its strip."""
+SCALE_LEAST = 0.36
+"""A story that fits on a single strip at all is on one."""
 SCALE_DENSE = 0.6
 """Decides how many strips there are: a scene of a second fills half of one."""
 SILENCE = 84.0
@@ -180,10 +182,14 @@ class Room:
 
 def axes(moments: Sequence[int], rooms: Sequence[Room], left: float, width: float) -> tuple[Axis, ...]:
     """Divide time into strips that begin at `left` and are at most `width` wide. `moments` ascend, each once."""
-    count = len(_strips(_pieces(moments, rooms, SCALE_DENSE), width))
-    scale = SCALE_DENSE
+    scale = SCALE_LEAST
+    count = len(_strips(_pieces(moments, rooms, scale), width))
+    if count > 1:
+        scale = SCALE_DENSE
+        count = len(_strips(_pieces(moments, rooms, scale), width))
+    least = scale
     for step in range(SCALE_STEPS):
-        scale = SCALE_MAX * (SCALE_DENSE / SCALE_MAX) ** (step / SCALE_STEPS)
+        scale = SCALE_MAX * (least / SCALE_MAX) ** (step / SCALE_STEPS)
         if len(_strips(_pieces(moments, rooms, scale), width)) <= count:
             break
     for step in range(SCALE_STEPS + 1):

@@ -69,6 +69,11 @@ def test_a_short_story_has_neither_breaks_nor_an_empty_half() -> None:
     assert axis.right - axis.left > WIDTH / 2
 
 
+def test_a_story_that_fits_on_one_strip_is_on_one() -> None:
+    assert len(drawn(*range(0, 2_400 * MS, 20 * MS))) == 1
+    assert len(drawn(*range(0, 3_400 * MS, 20 * MS))) == 3
+
+
 def test_breaks_grow_where_captions_need_room() -> None:
     moments = (0, 20 * SECOND, 40 * SECOND)
     rooms = tuple(Room(at_us, 0, 90.0) for at_us in moments)
