@@ -23,6 +23,7 @@ from adapters.control import client, daemon, lab_kernel
 from adapters.control.lab_hosts import Lab
 from bench.gossip import gossip_cost
 from bench.networks import Network, compile_cost, networks, sh
+from bench.simulator import simulator_speed
 
 ROUNDS = 5
 PROBE = (sys.executable, str(Path(__file__).parent / "probe.py"))
@@ -63,6 +64,8 @@ def main() -> int:
             agent = measure_agent(lab)
     print("Gossip of 50 simulated peers", flush=True)
     agent.update(gossip_cost())
+    print("Simulator", flush=True)
+    agent.update(simulator_speed())
     result = {"machine": machine(), "figures": figures, "agent": agent}
     print(f"\n{table(figures, agent)}")
     RESULTS.mkdir(exist_ok=True)
@@ -234,6 +237,8 @@ def table(figures: Figures, agent: dict[str, float]) -> str:
         f"weave status beyond Python itself: {agent['cli_ms']:.0f} ms (target ≤ 60)",
         f"gossip, 50 peers: {agent['gossip_bytes_per_change_per_peer']:.0f} bytes per change per peer, "
         f"{agent['gossip_idle_bytes_per_second_per_peer']:.1f} bytes/s per peer when idle",
+        f"simulator, 5 hosts with faults: {agent['simulator_virtual_seconds_per_cpu_second']:.0f} virtual seconds per "
+        f"processor second; 300 seeds of 60 s: {agent['simulator_gate_cpu_seconds']:.0f} processor seconds",
     ]
     return "\n".join(lines)
 

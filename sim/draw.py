@@ -10,7 +10,7 @@ from sim.actions import HostIndex
 from sim.scenario import HostSpec, Scenario
 
 COUNTS = (1, 2, 3, 3, 4, 5)
-TAKEOVER_COUNTS = (3, 4, 5, 6, 7)
+TAKEOVER_COUNTS = (3, 3, 4, 5, 5, 6)
 TAKEOVER_TROUBLE_MS = 600_000
 """The dead are believed dead only when their links have been silent for half a minute."""
 TAKEOVER_KERNELS = 0.2

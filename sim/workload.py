@@ -14,7 +14,7 @@ from sim.agenda import Agenda
 from sim.host import Host
 from sim.stage import Stage
 
-PAUSE_MS = (20, 3_000)
+PAUSE_MS = (20, 5_000)
 TAKEOVER_PAUSE_MS = (200, 15_000)
 BURST = 40
 """Addresses taken and given back in one go, so that streams forget deletions."""
