@@ -149,7 +149,7 @@ def load(text: str) -> Scenario:
         raise ScenarioError(f"field 'format': this version reads format {FORMAT}, found {number!r}: record it anew")
     scenario = _read(Scenario, record, "")
     assert isinstance(scenario, Scenario)
-    _check(scenario)
+    check(scenario)
     return scenario
 
 
@@ -162,7 +162,8 @@ def action_name(action: Action | type[Action]) -> str:
 ACTIONS: dict[str, type[Action]] = {action_name(kind): kind for kind in get_args(Action)}
 
 
-def _check(scenario: Scenario) -> None:
+def check(scenario: Scenario) -> None:
+    """Check what the types do not say. Raises: ScenarioError."""
     count = len(scenario.hosts)
     if not 1 <= count <= HOSTS_MAX:
         raise ScenarioError(f"field 'hosts': expected 1 to {HOSTS_MAX} hosts, found {count}")
@@ -172,6 +173,8 @@ def _check(scenario: Scenario) -> None:
             raise ScenarioError(f"field 'allow': expected some of {', '.join(ALLOWANCES)}, found {name!r}")
     if len(scenario.steps) > STEPS_MAX:
         raise ScenarioError(f"field 'steps': at most {STEPS_MAX}, found {len(scenario.steps)}")
+    if scenario.until_ms < 0:
+        raise ScenarioError(f"field 'until_ms': expected a number from 0 on, found {scenario.until_ms}")
     last_ms = 0
     for index, step in enumerate(scenario.steps):
         if step.at_ms < last_ms:
@@ -222,7 +225,7 @@ def _host_numbers(scenario: Scenario) -> Iterator[tuple[str, int]]:
 
 
 def _numbers_in(record: Any, place: str) -> Iterator[tuple[str, int]]:
-    for name, hint in _hints(type(record)).items():
+    for name, hint in hints_of(type(record)).items():
         value = getattr(record, name)
         if hint is HostIndex:
             yield f"{place}{name}", value
@@ -235,7 +238,7 @@ def _numbers_in(record: Any, place: str) -> Iterator[tuple[str, int]]:
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
-def _hints(kind: type) -> dict[str, Any]:
+def hints_of(kind: type) -> dict[str, Any]:
     """Return what a dataclass' fields hold. Any: a type may be anything."""
     if kind not in _HINTS:
         _HINTS[kind] = get_type_hints(kind)
@@ -281,7 +284,7 @@ def _read_tuple(kinds: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ..
 def _read_record(kind: type, value: Any, place: str) -> Any:
     if not isinstance(value, Mapping):
         raise ScenarioError(f"field '{place or 'scenario'}': expected an object, found {json.dumps(value)[:60]}")
-    hints, prefix = _hints(kind), f"{place}." if place else ""
+    hints, prefix = hints_of(kind), f"{place}." if place else ""
     for name in value:
         if name not in hints:
             raise ScenarioError(f"field '{prefix}{name}': unknown; expected one of {', '.join(hints)}")

@@ -6,6 +6,7 @@ A line names an event with what tells it from others; the fingerprints in it sta
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from hashlib import blake2b
 
 from core.effects import Answer, Dial, Effect, Hangup, Persist, Send, SetTimer
@@ -23,6 +24,8 @@ class Trace:
     def __init__(self) -> None:
         self.is_kept = True
         """Off for runs that are too large to be told line by line; then nothing need be added."""
+        self.listener: Callable[[str], None] | None = None
+        """Who wants to have every line."""
         self._hash = blake2b(digest_size=16)
         self.line_count = 0
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -33,6 +36,8 @@ class Trace:
         self._hash.update(line.encode())
         self.line_count += 1
         self.tail.append(line)
+        if self.listener is not None:
+            self.listener(line)
 
     @property
     def value(self) -> str:

@@ -31,6 +31,7 @@ weave connect       [--replace] [<peer> ...]
       rmpeer        [--force] <peer> ...
 
 weave lab           up <file> | down | exec <host> -- <command> | cut <a> <b> | heal <a> <b> | status
+weave sim           explore --seeds <a>:<b> | shrink <file> | replay <file> | record <file> <seed>
 
 where <peer>      = <ip address or host name>[:<port>]
       <addr>      = [ip:]<cidr> | net:<cidr> | net:default
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     action = _VERBS.get(verb)
     if action is None:
         return _usage(f"Unknown weave command '{verb}'", 1)
-    if rest[:1] == ["--help"] and verb not in ("launch", "agent", "lab"):
+    if rest[:1] == ["--help"] and verb not in ("launch", "agent", "lab", "sim"):
         return _usage("", 0)
     try:
         return int(action(rest) or 0)
@@ -297,6 +298,12 @@ def _lab(words: list[str]) -> int:
     return lab.main(words)
 
 
+def _sim(words: list[str]) -> int:
+    from sim import cli
+
+    return cli.main(words)
+
+
 # Helpers.
 
 
@@ -443,6 +450,7 @@ _VERBS = {
     "forget": _forget,
     "rmpeer": _rmpeer,
     "lab": _lab,
+    "sim": _sim,
 }
 
 

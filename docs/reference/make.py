@@ -10,6 +10,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+SIM = (
+    "Exit status: 0 if all went well, 1 if anything failed or a word or file was wrong, 130 after Ctrl-C. A campaign "
+    "writes a\nJSON object per seed: `seed`, `profile`, `hosts`, `proof` (hash of the trace), `virtual_ms`, `cpu_ms`, "
+    "`events`,\n`converged_ms`, `violation` (empty if all is well), `marks`, `actions` and `outcomes` (counts by name)."
+)
 sys.path.insert(0, str(ROOT))
 
 
@@ -35,6 +40,7 @@ def cli() -> str:
     """Return `cli.md`."""
     from adapters.control.cli import USAGE
     from adapters.settings import help_text
+    from sim.cli import help_text as sim_help_text
 
     # Else the width of whose terminal this is would show.
     os.environ["COLUMNS"] = "100"
@@ -45,6 +51,7 @@ def cli() -> str:
         "already. "
         "`WEAVE_RUNTIME_DIR` (`/var/run/weave`) says which agent is meant, if several run on one machine.\n\n"
         f"```\n{USAGE}```\n\n## Options of `launch` and `agent`\n\n```\n{help_text()}```\n"
+        f"\n## `weave sim`\n\n{SIM}\n\n```\n{sim_help_text()}```\n"
     )
 
 

@@ -1,0 +1,301 @@
+"""`weave sim`: the simulator from the command line. Reads words, asks others to do it, prints.
+
+Whatever is wrong with words or files is said in one line, and the exit status is 1, as it is when something failed
+that was tried. Ctrl-C ends with what was done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from core.records import PREFIX as RECORDING
+from sim.books import Violation
+from sim.campaign.ledger import Ledger, LedgerError
+from sim.campaign.progress import Progress
+from sim.campaign.result import headline
+from sim.campaign.workers import EngineError
+from sim.explore import Engine, explore
+from sim.recording import replay_recording
+from sim.run import Report, Run, play
+from sim.scenario import Scenario, ScenarioError, dump, load
+from sim.seeds import PROFILES, run_seed
+from sim.shrink import RUNS_MAX, NothingFails, Shrunk, shrink
+from sim.summary import summary
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+TAIL_SHOWN = 20
+"""Lines of the trace before a violation."""
+SEED_MAX = 1 << 63
+
+
+class Failure(Exception):
+    """What the user is told before the command ends with status 1."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run `weave sim` with these words; return the exit status."""
+    try:
+        asked = _parser().parse_args(words)
+    except SystemExit as end:
+        return 1 if end.code else 0
+    try:
+        status: int = asked.action(asked)
+    except (Failure, LedgerError, EngineError) as error:
+        print(f"weave sim: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("weave sim: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def help_text() -> str:
+    """Return the options of all verbs, for the reference."""
+    parser = _parser()
+    verbs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return "\n".join(choice.format_help() for verb in verbs for choice in verb.choices.values())
+
+
+# Verbs.
+
+
+def _explore(asked: argparse.Namespace) -> int:
+    if asked.resume and asked.out is None:
+        raise Failure("--resume needs --out FILE: the file to go on with")
+    seeds, out = asked.seeds, asked.out
+    progress = Progress(len(seeds), sys.stderr, time.monotonic)
+    engine = _engine(asked)
+    ledger = None if out is None else Ledger(out, profile=asked.profile, is_resumed=asked.resume)
+    try:
+        campaign = explore(
+            seeds,
+            jobs=asked.jobs,
+            profile=asked.profile,
+            engine=engine,
+            ledger=ledger,
+            folder=Path() if out is None else out.parent,
+            watcher=progress,
+        )
+    except OSError as error:
+        raise Failure(f"cannot write {error.filename or 'a file'}: {error.strerror}") from error
+    finally:
+        if ledger is not None:
+            ledger.close()
+    print(campaign)
+    if campaign.is_interrupted or campaign.lost:
+        how = "add --resume to the same command" if out is not None else "with --out FILE and --resume it can"
+        print(f"{campaign.total - campaign.tally.seeds} seeds are left; to go on from here, {how}", file=sys.stderr)
+    if campaign.is_interrupted:
+        return INTERRUPTED
+    return 0 if campaign.is_clean else 1
+
+
+def _shrink(asked: argparse.Namespace) -> int:
+    word = asked.scenario
+    if word.isdigit() and not Path(word).exists():
+        report = run_seed(_seed(word), profile=asked.profile)
+        scenario, out = report.scenario, Path(f"{word}-small.json")
+    else:
+        path = Path(word)
+        scenario, out = _load(path), path.with_name(f"{path.stem}-small.json")
+    out = asked.out or out
+    try:
+        small = shrink(scenario, _violation, runs_max=asked.max_runs, watch=_Shrinking(sys.stderr.isatty()))
+    except NothingFails as error:
+        raise Failure(f"{word}: {error}; nothing to shrink") from error
+    title = f"{headline(small.violation)} (seed {scenario.seed})"
+    if scenario.title and not scenario.title.startswith("Seed "):
+        title = scenario.title
+    _write(out, replace(small.scenario, title=title))
+    steps, hosts = len(small.scenario.steps), len(small.scenario.hosts)
+    print(f"{small.runs} runs: {len(scenario.steps)} steps on {len(scenario.hosts)} hosts are now {steps} on {hosts}")
+    if not small.is_smallest:
+        print("there may be smaller ones: shrink the result again")
+    print(f"violates {headline(small.violation)}")
+    print(f"    weave sim replay {out}\n    weave sim timeline {out} --html {out.with_suffix('.html')}")
+    return 0
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    path = asked.file
+    until_ms = None if asked.until is None else round(asked.until * 1000)
+    if _read(path).startswith(RECORDING):
+        return replay_recording(path, until_ms, sys.stdout)
+    scenario = _load(path)
+    if until_ms is not None and until_ms > scenario.until_ms:
+        text = f"trouble ends at {scenario.until_ms / 1000} s; leave out --until to see what comes of it"
+        raise Failure(f"{path}: {text}")
+    run = Run(scenario)
+    if asked.trace:
+        run.world.trace.listener = print
+    if until_ms is None:
+        return _told(scenario, run.play(), is_traced=asked.trace)
+    try:
+        run.until(until_ms)
+    except Violation as violation:
+        print(f"VIOLATED at {run.world.now_us / 1000:.3f} ms: {violation}")
+        return 1
+    print(f"at {until_ms / 1000} s, proof so far {run.world.trace.value}")
+    for line in summary(run.world):
+        print(line)
+    return 0
+
+
+def _record(asked: argparse.Namespace) -> int:
+    report = run_seed(asked.seed, profile=asked.profile)
+    title = f"Seed {asked.seed}: {headline(report.violation) or 'all is well'}"
+    try:
+        with asked.file.open("x", encoding="utf-8") as file:
+            file.write(dump(replace(report.scenario, title=title)))
+    except FileExistsError as error:
+        raise Failure(f"{asked.file} is there already: remove it, or choose another name") from error
+    except OSError as error:
+        raise Failure(f"cannot write {asked.file}: {error.strerror}") from error
+    print(f"{asked.file}: {len(report.scenario.steps)} steps, {title}")
+    return 0
+
+
+# Helpers.
+
+
+def _told(scenario: Scenario, report: Report, *, is_traced: bool) -> int:
+    """Print what came of a run; return the exit status."""
+    took_place = len(report.scenario.steps)
+    if scenario.title:
+        print(scenario.title)
+    print(
+        f"{len(scenario.hosts)} hosts, {took_place} steps took place of {len(scenario.steps)}, {report.events} events "
+        f"in {report.virtual_ms / 1000} virtual seconds, {report.answers} requests answered well"
+    )
+    print(f"proof {report.proof}")
+    if not report.violation:
+        print(f"all is well, {report.converged_ms / 1000} s after the end of trouble")
+        return 0
+    if not is_traced:
+        print("\n".join(report.tail[-TAIL_SHOWN:]))
+    print(f"VIOLATED: {report.violation}")
+    return 1
+
+
+def _violation(scenario: Scenario) -> str:
+    return play(scenario).violation
+
+
+class _Shrinking:
+    """Tells how far shrinking is."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        self._is_terminal = is_terminal
+        self._told: tuple[int, int] = (0, 0)
+
+    def __call__(self, small: Shrunk) -> None:
+        counts = len(small.scenario.steps), len(small.scenario.hosts)
+        line = f"{small.runs} runs: {counts[0]} steps, {counts[1]} hosts, {small.scenario.until_ms / 1000} s of trouble"
+        if self._is_terminal:
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        elif counts != self._told:
+            print(line, file=sys.stderr, flush=True)
+        self._told = counts
+
+
+def _engine(asked: argparse.Namespace) -> Engine | None:
+    return None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}") from error
+
+
+def _load(path: Path) -> Scenario:
+    try:
+        return load(_read(path).decode())
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is neither a scenario nor a recording: not text at byte {error.start}") from error
+    except ScenarioError as error:
+        raise Failure(f"{path}: {error}") from error
+
+
+def _write(path: Path, scenario: Scenario) -> None:
+    try:
+        path.write_text(dump(scenario), encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}") from error
+
+
+# Words.
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weave sim", description="A whole cluster in virtual time, from one seed.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        found = verbs.add_parser(name, help=text, description=text)
+        found.set_defaults(action=action)
+        return found
+
+    one = verb("explore", _explore, "Run many seeds; write the scenario of each that fails.")
+    one.add_argument("--seeds", type=_seeds, required=True, metavar="A:B", help="from A up to, not including, B")
+    one.add_argument("--jobs", type=_count, metavar="N", help="processes (as many as processors)")
+    one.add_argument("--out", type=Path, metavar="FILE", help="write a JSON line per seed")
+    one.add_argument("--resume", action="store_true", help="go on with FILE: skip the seeds that are in it")
+    _add_profile(one)
+    one = verb("shrink", _shrink, "Make a failing scenario as small as possible.")
+    one.add_argument("scenario", metavar="FILE|SEED", help="a scenario, or the seed of one")
+    one.add_argument("-o", "--out", type=Path, metavar="OUT", help="where to write it (FILE with -small)")
+    one.add_argument("--max-runs", type=_count, default=RUNS_MAX, metavar="N", help=f"runs at most ({RUNS_MAX})")
+    _add_profile(one)
+    one = verb("replay", _replay, "Play a scenario, or what `weave launch --record` wrote, and say what came of it.")
+    one.add_argument("file", type=Path, metavar="FILE", help="a scenario or a recording")
+    one.add_argument("--until", type=_seconds, metavar="SECONDS", help="stop there, and show how every host stands")
+    one.add_argument("--trace", action="store_true", help="print every event and what followed")
+    one = verb("record", _record, "Write what a seed stands for as a scenario.")
+    one.add_argument("file", type=Path, metavar="FILE", help="a new file")
+    one.add_argument("seed", type=_seed, metavar="SEED", help="a number")
+    _add_profile(one)
+    return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    text = f"what the swarm looks at: {', '.join(PROFILES)} ({PROFILES[0]})"
+    parser.add_argument("--profile", choices=PROFILES, default=PROFILES[0], metavar="NAME", help=text)
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    begin = _seed(first)
+    end = _seed(last) if colon else begin + 1
+    if begin >= end:
+        raise argparse.ArgumentTypeError(f"no seed is in {text!r}: expected A:B with A less than B, like 0:300")
+    return range(begin, end)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= SEED_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: expected a number from 0 on")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"expected seconds like 12.5, found {text!r}")
+    return seconds
