@@ -26,8 +26,10 @@ class Clock:
     """Microseconds gained in a second of virtual time; may be negative."""
     skew_us: int
     """How far the wall clock is ahead."""
-    booted_us: int = 0
-    """Virtual time at which the monotonic clock read zero."""
+    since_us: int = 0
+    """Virtual time from which on the drift has been what it is."""
+    read_us: int = 0
+    """What the monotonic clock read then."""
 
     @staticmethod
     def drawn(entropy: random.Random) -> Clock:
@@ -39,19 +41,27 @@ class Clock:
         """Read both clocks."""
         return Instant(self._mono_us(now_us) // 1000, (EPOCH_US + now_us + self.skew_us) // 1000)
 
+    def lived_s(self, now_us: int) -> int:
+        """Return the seconds since `EPOCH_US` by the wall clock; negative when it is far behind."""
+        return (now_us + self.skew_us) // 1_000_000
+
     def when(self, due_ms: int, now_us: int) -> int:
         """Return the virtual time, not before `now_us`, from which on the monotonic clock shows `due_ms` or more."""
-        rate = 1_000_000 + self.drift_ppm
-        elapsed_us = -(-due_ms * 1000 * 1_000_000 // rate)
-        return max(now_us, self.booted_us + elapsed_us)
+        elapsed_us = -(-(due_ms * 1000 - self.read_us) * 1_000_000 // (1_000_000 + self.drift_ppm))
+        return max(now_us, self.since_us + elapsed_us)
 
     def step(self, by_us: int) -> None:
         """Set the wall clock, as an operator or NTP would."""
         self.skew_us += by_us
 
+    def drift(self, now_us: int, ppm: int) -> None:
+        """Let the monotonic clock run at another speed; what it reads does not jump."""
+        self.read_us, self.since_us = self._mono_us(now_us), now_us
+        self.drift_ppm = ppm
+
     def reboot(self, now_us: int) -> None:
         """Start the monotonic clock anew."""
-        self.booted_us = now_us
+        self.read_us, self.since_us = 0, now_us
 
     def _mono_us(self, now_us: int) -> int:
-        return (now_us - self.booted_us) * (1_000_000 + self.drift_ppm) // 1_000_000
+        return self.read_us + (now_us - self.since_us) * (1_000_000 + self.drift_ppm) // 1_000_000

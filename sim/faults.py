@@ -29,7 +29,7 @@ RARE_MS = (5_000, 60_000)
 FORGETTING = ("wipes", "rollbacks", "leavers")
 ISOLATING = (
     *("cuts", "distances", "noise", "slow-lines", "clogs", "garbage", "black-holes", "nat"),
-    *("kills", "power", "gaps", "disk", "operators"),
+    *("kills", "power", "gaps", "pauses", "disk", "slow-disk", "read-only", "operators"),
 )
 """A host without memory must find somebody who remembers for it."""
 
@@ -55,6 +55,8 @@ class Faults:
         for name in self.kinds:
             if name in BEGIN:
                 agenda.plan(0, partial(BEGIN[name], chooser))
+        if "lying-fsync" in stage.scenario.allow:
+            agenda.every(0, PAUSE_MS, entropy, partial(machines.lie, chooser))
         pause_ms = RARE_MS if profile == "takeover" else PAUSE_MS
         for name in self.kinds:
             agenda.every(0, pause_ms, entropy, partial(KINDS[name], chooser))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -73,6 +74,18 @@ Codec = Callable[[Message], Message]
 
 
 @dataclass(slots=True)
+class Doomed:
+    """A crash to come."""
+
+    spared: int
+    """Events with effects that pass before."""
+    gap: int
+    """Effects that are carried out of the event in which it crashes; with fewer, all of them."""
+    power: bool
+    """The machine goes down with the agent."""
+
+
+@dataclass(slots=True)
 class Host:
     """One machine."""
 
@@ -92,8 +105,8 @@ class Host:
     """The agent; None while it is down."""
     life: int = 0
     """Raised at each start and crash; what an earlier life had planned does not happen."""
-    doom: tuple[int, bool] | None = None
-    """It crashes in the next event that has effects: after how many of them, and whether without power."""
+    doom: Doomed | None = None
+    """When it crashes in the middle of an event."""
     is_dark: bool = False
     """The machine is without power."""
     kernel_trouble: float = 0.0
@@ -104,8 +117,14 @@ class Host:
     """Armed timers, each with a number that tells it from its predecessors."""
     netns: dict[str, None] = field(default_factory=dict)
     """Network namespaces that exist."""
-    disk_free_us: int = 0
-    """When the commits under way are done."""
+    is_write_due: bool = False
+    """Commits that need no sync wait for company before they are written."""
+    is_paused: bool = False
+    """The agent does nothing; what happens waits."""
+    paused_until_us: int = 0
+    """When it goes on."""
+    backlog: deque[Callable[[], None]] = field(default_factory=deque)
+    """What has happened meanwhile, in order."""
     last_link: int = 0
     """Newest link number."""
     last_request: int = 0

@@ -35,6 +35,8 @@ SNAPSHOT_MS = 1_000
 """Between two looks at whole stores."""
 SETTLE_US = 900_000_000
 """Time to converge: back-off of up to 6 minutes, then held links, retries and rounds of gossip."""
+PATIENCE_US = 20_000_000
+"""After this long, who still waits may wait for space that others hold for nothing."""
 FIRST_LOOK_US = 100_000
 LOOK_MAX_US = 5_000_000
 """The end of trouble is looked at often at first, then more rarely."""
@@ -194,7 +196,7 @@ class Run:
             look_us = min(look_us * 2, LOOK_MAX_US)
             self.checks.snapshot()
             problems = self.checks.unfinished()
-            if problems:
+            if problems and self.world.now_us - begin_us >= PATIENCE_US:
                 self.stage.relieve()
         self.checks.promises()
         return self.world.now_us - begin_us

@@ -26,9 +26,9 @@ from sim.names import address_of, peer_name
 FORMAT = 1
 HOSTS_MAX = 4096
 STEPS_MAX = 1_000_000
-ALLOWANCES = ("amnesia", "false-death", "two-rings")
-"""What goes beyond the promises: losing what nobody else holds; removing a host that lives; launching hosts that are
-to share different ranges, or one range in different ways."""
+ALLOWANCES = ("amnesia", "false-death", "lying-fsync", "two-rings")
+"""What goes beyond the promises: losing what nobody else holds; removing a host that lives; losing what was synced;
+launching hosts that are to share different ranges, or one range in different ways."""
 RINGS = ("consensus", "seed", "observer")
 """How a host can be told that the range is divided."""
 

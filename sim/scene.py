@@ -77,7 +77,13 @@ class Scene:
     # What performers ask.
 
     def may_start(self, host: Host) -> bool:
-        """Say whether an agent may start: one without memory only where somebody is there who remembers for it."""
+        """Say whether an agent may start.
+
+        One without memory does only where somebody is there who remembers for it; none does on a disk that it cannot
+        write.
+        """
+        if host.disk.is_read_only:
+            return False
         is_lonely = any(other.heart is None for other in self.world.hosts if other is not host)
         return not (host.disk.has_forgotten and is_lonely) or "amnesia" in self.scenario.allow
 
@@ -131,6 +137,11 @@ class Scene:
     def crashed(self, host: Host) -> None:
         """Forget the requests of a host that went down; with its power, its containers have gone, too."""
         self.books.crashed(host.index)
+        if host.disk.has_forgotten:
+            # The disk had lied: who sees a machine lose its memory relies on nothing that it had given.
+            for name in tuple(self.books.users[host.index]):
+                self.books.let_go(host.index, name)
+                self.world.end_netns(host, name)
         for user in tuple(self.books.users[host.index].values()):
             if user.is_attached and netns_of(user.name) not in host.netns:
                 self.books.let_go(host.index, user.name)

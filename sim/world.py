@@ -44,7 +44,9 @@ from sim.trace import Trace, effects_text, event_text
 SYNC_US = (1_000, 15_000)
 """An fsync on a good and on a poor disk."""
 WRITE_US = (20, 200)
-"""A commit that is not synced."""
+"""A transaction that is not synced."""
+COMPANY_US = 200_000
+"""How long a commit that need not be synced waits for company. Source: `adapters/journal.py`."""
 DUMP_US = (500, 5_000)
 OP_US = (50, 1_000)
 """A netlink request, and one that enters a namespace."""
@@ -109,7 +111,7 @@ class World:
         if host.is_dark:
             host.is_dark = False
             host.clock.reboot(self.now_us)
-        recovered = host.disk.recover()
+        recovered = host.disk.recover(host.clock.lived_s(self.now_us))
         host.life += 1
         self.trace.add(self.now_us, host.name, f"start of life {host.life}")
         if self.watcher is not None:
@@ -132,7 +134,9 @@ class World:
         host.doom = None
         host.timers.clear()
         host.disk.crash(host.entropy, power=power)
-        host.disk_free_us = self.now_us
+        host.is_write_due = False
+        host.is_paused, host.paused_until_us = False, 0
+        host.backlog.clear()
         links, host.links = host.links, {}
         for connection, end in links.values():
             self.network.close(connection, end, silent=power)
@@ -147,23 +151,47 @@ class World:
         """Tell an agent what happened and carry out what it decides, from left to right."""
         if host.heart is None:
             return
+        if host.is_paused:
+            host.backlog.append(lambda: self.apply(host, event))
+            return
         assert not self._is_applying, "an effect must not cause an event at once"
         self._is_applying = True
         effects = host.heart.apply(event, host.clock.at(self.now_us))
         if self.trace.is_kept:
             self.trace.add(self.now_us, host.name, f"{event_text(event)} -> {effects_text(effects)}")
         doom = host.doom if effects else None
+        if doom is not None and doom.spared:
+            doom.spared -= 1
+            doom = None
         if doom is not None:
-            effects = effects[: doom[0]]
+            effects = effects[: doom.gap]
         if self.watcher is not None:
             self.watcher.applied(host, event, effects)
         for effect in effects:
             self._carry_out(host, effect)
         self._is_applying = False
         if doom is not None:
-            self.crash(host, power=doom[1])
+            self.crash(host, power=doom.power)
         elif self.watcher is not None:
             self.watcher.stepped(host)
+
+    def pause(self, host: Host, for_us: int) -> None:
+        """Let an agent do nothing for a while: its process is stopped, or its machine stands still."""
+        if host.heart is None:
+            return
+        host.is_paused = True
+        host.paused_until_us = max(host.paused_until_us, self.now_us + for_us)
+        life = host.life
+        self.schedule(for_us, lambda: self.resume(host) if host.life == life else None)
+
+    def resume(self, host: Host, *, at_once: bool = False) -> None:
+        """Let an agent go on when it is time, and learn of everything that has happened meanwhile."""
+        if not host.is_paused or (host.paused_until_us > self.now_us and not at_once):
+            return
+        host.is_paused, host.paused_until_us = False, 0
+        life = host.life
+        while host.backlog and host.life == life:
+            host.backlog.popleft()()
 
     def later(self, host: Host, delay_us: int, event: Event) -> None:
         """Tell an agent of something after a while, if it is still the same life."""
@@ -187,19 +215,25 @@ class World:
     def received(self, end: End, message: Message) -> None:
         """Let an agent know what has arrived."""
         host = self.hosts[end.host]
-        if end.link in host.links:
+        if host.is_paused:
+            host.backlog.append(lambda: self.received(end, message))
+        elif end.link in host.links:
             self.apply(host, Received(end.link, message))
 
     def garbled(self, end: End) -> None:
         """Let an agent know that garbage has arrived."""
         host = self.hosts[end.host]
-        if end.link in host.links:
+        if host.is_paused:
+            host.backlog.append(lambda: self.garbled(end))
+        elif end.link in host.links:
             self.apply(host, Misbehaved(end.link, GARBAGE))
 
     def went_down(self, end: End, reason: str) -> None:
         """Let an agent know that a connection has ended."""
         host = self.hosts[end.host]
-        if host.links.pop(end.link, None) is not None:
+        if host.is_paused:
+            host.backlog.append(lambda: self.went_down(end, reason))
+        elif host.links.pop(end.link, None) is not None:
             self.apply(host, LinkDown(end.link, reason))
 
     def is_dark(self, host: int) -> bool:
@@ -214,7 +248,7 @@ class World:
             return
         records = host.heart.board.of(host.config.peer, AttachmentRecord)
         for key, record in tuple(records):
-            if record.netns not in host.netns and host.life == life:
+            if record.netns not in host.netns and host.life == life and not host.is_paused:
                 self.apply(host, ContainerGone(key.split("/")[1]))
         self.schedule(LOOK_US, lambda: self._look_for_containers(host, life))
 
@@ -244,22 +278,46 @@ class World:
                 self.trace.add(self.now_us, host.name, f"{level} {text}")
 
     def _persist(self, host: Host, effect: Persist) -> None:
+        """Hand a commit to the disk: it is written at once if it must be synced, and with others if it need not."""
         host.disk.begin(effect)
-        cost_us = host.entropy.randint(*(SYNC_US if effect.sync else WRITE_US))
-        host.disk_free_us = max(host.disk_free_us, self.now_us) + cost_us
+        if not host.disk.is_busy:
+            self._write_soon(host)
+
+    def _write_soon(self, host: Host) -> None:
+        if host.disk.is_urgent:
+            self._write(host)
+        elif host.disk.has_waiting and not host.is_write_due:
+            host.is_write_due = True
+            life = host.life
+
+            def wake() -> None:
+                if host.life == life and host.is_write_due:
+                    self._write(host)
+
+            self.schedule(COMPANY_US, wake)
+
+    def _write(self, host: Host) -> None:
+        """Write all commits that wait, in one transaction."""
+        host.is_write_due = False
+        is_synced = host.disk.write()
+        cost_us = host.entropy.randint(*(SYNC_US if is_synced else WRITE_US))
+        if host.disk.slow_us:
+            cost_us += host.entropy.randint(0, host.disk.slow_us)
         life = host.life
 
         def finish() -> None:
             if host.life != life:
                 return
-            if host.disk.finish(sync=effect.sync):
-                if self.watcher is not None:
+            results = host.disk.finish()
+            self._write_soon(host)
+            for effect, why in results:
+                if host.life != life:
+                    return
+                if not why and self.watcher is not None:
                     self.watcher.persisted(host, effect)
-                self.apply(host, Persisted(effect.ticket))
-            else:
-                self.apply(host, PersistFailed(effect.ticket, "no space left on device"))
+                self.apply(host, PersistFailed(effect.ticket, why) if why else Persisted(effect.ticket))
 
-        self.schedule(host.disk_free_us - self.now_us, finish)
+        self.schedule(cost_us, finish)
 
     def _send(self, host: Host, link: LinkId, message: Message) -> None:
         if self.watcher is not None:
@@ -280,14 +338,27 @@ class World:
         life = host.life
 
         def fire() -> None:
-            if host.life == life and host.timers.get(name) == number:
-                del host.timers[name]
-                self.apply(host, TimerFired(name))
+            if host.life != life or host.timers.get(name) != number:
+                return
+            if host.is_paused:
+                host.backlog.append(fire)
+                return
+            early_us = host.clock.when(due_ms, self.now_us) - self.now_us
+            if early_us:
+                # The clock has begun to run more slowly since.
+                self.schedule(early_us, fire)
+                return
+            del host.timers[name]
+            self.apply(host, TimerFired(name))
 
         self.schedule(max(1, host.clock.when(due_ms, self.now_us) - self.now_us), fire)
 
     def _dump(self, host: Host, life: int) -> None:
-        if host.life == life:
+        if host.life != life:
+            return
+        if host.is_paused:
+            host.backlog.append(lambda: self._dump(host, life))
+        else:
             self.apply(host, KernelDumped(host.kernel.observe()))
 
     def _operate(self, host: Host, ops: tuple[Op, ...], done: tuple[tuple[Op, OpResult], ...]) -> None:
@@ -296,6 +367,9 @@ class World:
 
         def step() -> None:
             if host.life != life:
+                return
+            if host.is_paused:
+                host.backlog.append(step)
                 return
             if not ops:
                 self.later(host, NOTIFY_US, KernelChanged())

@@ -25,7 +25,7 @@ class CutPower:
 
 @dataclass(frozen=True, slots=True)
 class Doom:
-    """The agent crashes in the middle of the next event that makes it act."""
+    """The agent crashes in the middle of an event that makes it act; one that is down will, once it has started."""
 
     host: HostIndex
     """Where."""
@@ -33,6 +33,8 @@ class Doom:
     """Effects carried out before the crash; with fewer in the event, all of them."""
     power: bool
     """Whether the machine goes down with it."""
+    spared: int = 0
+    """Events that make it act and pass before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,16 @@ class Start:
 
     host: HostIndex
     """Where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The agent does nothing for a while and then learns of everything at once; its timers are late."""
+
+    host: HostIndex
+    """Where."""
+    for_ms: int
+    """How long, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,45 @@ class EmptyDisk:
 
     host: HostIndex
     """Whose."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDisk:
+    """Every transaction takes longer from now on."""
+
+    host: HostIndex
+    """Whose."""
+    by_ms: int
+    """Up to how much, evenly drawn, in milliseconds; 0 ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountReadOnly:
+    """The disk takes nothing more, and no agent starts on it."""
+
+    host: HostIndex
+    """Whose."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountWritable:
+    """The disk can be written again."""
+
+    host: HostIndex
+    """Whose."""
+
+
+@dataclass(frozen=True, slots=True)
+class LieAboutSync:
+    """The disk says from now on that what is only in its cache is safe; a power cut shows the truth.
+
+    Goes beyond the promises: takes place only if the scenario allows `lying-fsync`.
+    """
+
+    host: HostIndex
+    """Whose."""
+    is_lying: bool
+    """Whether it begins to lie; else it writes all it has, and is honest again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +144,31 @@ class StepClock:
     """Forward, or back."""
 
 
-MachineAction = Kill | CutPower | Doom | Start | FillDisk | EmptyDisk | BackUp | RollBack | Wipe | StepClock
+@dataclass(frozen=True, slots=True)
+class DriftClock:
+    """The monotonic clock runs at another speed from now on."""
+
+    host: HostIndex
+    """Whose."""
+    ppm: int
+    """Microseconds gained in a second; may be negative."""
+
+
+MachineAction = (
+    Kill
+    | CutPower
+    | Doom
+    | Start
+    | Pause
+    | FillDisk
+    | EmptyDisk
+    | SlowDisk
+    | MountReadOnly
+    | MountWritable
+    | LieAboutSync
+    | BackUp
+    | RollBack
+    | Wipe
+    | StepClock
+    | DriftClock
+)

@@ -12,7 +12,7 @@ from core.marks import MARKS
 from sim.campaign.result import Result
 from sim.scenario import ACTIONS
 
-SCRIPTED = ("relaunch",)
+SCRIPTED = ("lie-about-sync", "relaunch")
 """Goes beyond the promises by itself, so that only stories have it, never seeds."""
 COLUMNS = 3
 COLUMN_WIDTH = 38

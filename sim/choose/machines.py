@@ -8,7 +8,12 @@ from sim import actions
 from sim.actions import Action, HostIndex
 from sim.chooser import DOWN_MS, PAUSE_MS, REPAIR_MS, Chooser, Kind, starting
 
-CLOCK_STEP_MAX_MS = 3_600_000
+CLOCK_STEPS_MS = (3_600_000, 86_400_000, 10 * 365 * 86_400_000)
+"""Largest step of an operator, of a wrong time zone, and of a machine that did not know the time at all."""
+DRIFT_PPM = 50_000
+PAUSES_MS = ((200, 5_000), (20_000, 90_000))
+"""A collector or a busy machine; a virtual machine that is moved or frozen."""
+SLOW_MS = (50, 4_000)
 GAP_MAX = 12
 """Effects of one event: nearly all have fewer."""
 
@@ -37,11 +42,56 @@ def _fill_disk(chooser: Chooser) -> Iterator[Action]:
         chooser.later(REPAIR_MS[0], lambda: iter((actions.EmptyDisk(index),)))
 
 
+def _pause(chooser: Chooser) -> Iterator[Action]:
+    """Let an agent stand still: its machine is busy or frozen."""
+    host = chooser.host()
+    if host is not None:
+        yield actions.Pause(HostIndex(host.index), chooser.entropy.randint(*chooser.entropy.choice(PAUSES_MS)))
+
+
+def _slow_disk(chooser: Chooser) -> Iterator[Action]:
+    host = chooser.host()
+    if host is not None:
+        index = HostIndex(host.index)
+        yield actions.SlowDisk(index, chooser.entropy.randint(*SLOW_MS))
+        chooser.later(chooser.entropy.choice(REPAIR_MS), lambda: iter((actions.SlowDisk(index, 0),)))
+
+
+def _protect_disk(chooser: Chooser) -> Iterator[Action]:
+    """Let a disk be remounted read-only, as Linux does after an error; whoever repairs it starts the agent, too."""
+    host = chooser.host()
+    if host is not None:
+        index = HostIndex(host.index)
+        yield actions.MountReadOnly(index)
+        chooser.later(REPAIR_MS[0], lambda: iter((actions.MountWritable(index), actions.Start(index))))
+
+
+def lie(chooser: Chooser) -> Iterator[Action]:
+    """Let a disk say that it has written what it has not, until the power goes."""
+    host = chooser.host()
+    if host is not None:
+        index = HostIndex(host.index)
+        yield actions.LieAboutSync(index, True)
+        chooser.later(REPAIR_MS[0], lambda: iter((actions.CutPower(index), actions.LieAboutSync(index, False))))
+        chooser.later(REPAIR_MS[1], starting(host))
+
+
 def _step_clock(chooser: Chooser) -> Iterator[Action]:
     host = chooser.host()
     if host is not None:
-        by_ms = chooser.entropy.randint(-CLOCK_STEP_MAX_MS, CLOCK_STEP_MAX_MS)
-        yield actions.StepClock(HostIndex(host.index), by_ms)
+        largest_ms = chooser.entropy.choice(CLOCK_STEPS_MS)
+        yield actions.StepClock(HostIndex(host.index), chooser.entropy.randint(-largest_ms, largest_ms))
+
+
+def _draw_drifts(chooser: Chooser) -> Iterator[Action]:
+    """Let every clock run at a speed of its own."""
+    for host in chooser.stage.world.hosts:
+        yield actions.DriftClock(HostIndex(host.index), chooser.entropy.randint(-DRIFT_PPM, DRIFT_PPM))
+
+
+def _drift(chooser: Chooser) -> Iterator[Action]:
+    host = chooser.entropy.choice(chooser.stage.world.hosts)
+    yield actions.DriftClock(HostIndex(host.index), chooser.entropy.randint(-DRIFT_PPM, DRIFT_PPM))
 
 
 def _forget(chooser: Chooser, kind: Callable[[HostIndex], Action]) -> Iterator[Action]:
@@ -64,13 +114,17 @@ def _keep_backups(chooser: Chooser) -> Iterator[Action]:
     yield from ()
 
 
-BEGIN: dict[str, Kind] = {"rollbacks": _keep_backups}
+BEGIN: dict[str, Kind] = {"drift": _draw_drifts, "rollbacks": _keep_backups}
 KINDS: dict[str, Kind] = {
     "kills": lambda chooser: _take_down(chooser, actions.Kill),
     "power": lambda chooser: _take_down(chooser, actions.CutPower),
     "gaps": _doom,
+    "pauses": _pause,
     "disk": _fill_disk,
+    "slow-disk": _slow_disk,
+    "read-only": _protect_disk,
     "clocks": _step_clock,
+    "drift": _drift,
     "wipes": lambda chooser: _forget(chooser, actions.Wipe),
     "rollbacks": lambda chooser: _forget(chooser, actions.RollBack),
 }

@@ -7,8 +7,16 @@ from typing import Any
 
 from sim import actions
 from sim.actions import Action
-from sim.host import Host
+from sim.host import Doomed, Host
 from sim.scene import Scene
+
+PAUSE_MAX_MS = 120_000
+"""Longer than any time-out of others."""
+SLOW_MAX_MS = 10_000
+DRIFT_MAX_PPM = 50_000
+"""A clock that gains or loses a twentieth: worse than any that works."""
+STEP_MAX_MS = 20 * 365 * 86_400_000
+"""Twenty years: from before a machine without a battery knows the time to after."""
 
 
 def calm(scene: Scene) -> None:
@@ -18,10 +26,13 @@ def calm(scene: Scene) -> None:
         if host.index not in members:
             scene.world.crash(host, power=True)
             continue
-        host.disk.is_full = False
+        host.disk.is_full = host.disk.is_read_only = False
+        host.disk.slow_us = 0
+        host.disk.lie(False)
         host.doom = None
         if host.heart is None:
             scene.world.start(host)
+        scene.world.resume(host, at_once=True)
 
 
 def _kill(scene: Scene, action: actions.Kill) -> bool:
@@ -33,10 +44,9 @@ def _cut_power(scene: Scene, action: actions.CutPower) -> bool:
 
 
 def _doom(scene: Scene, action: actions.Doom) -> bool:
-    host = scene.world.hosts[action.host]
-    if host.heart is None:
+    if action.gap < 0 or action.spared < 0:
         return False
-    host.doom = (action.gap, action.power)
+    scene.world.hosts[action.host].doom = Doomed(action.spared, action.gap, action.power)
     return True
 
 
@@ -48,6 +58,14 @@ def _start(scene: Scene, action: actions.Start) -> bool:
     return True
 
 
+def _pause(scene: Scene, action: actions.Pause) -> bool:
+    host = scene.world.hosts[action.host]
+    if host.heart is None or action.for_ms <= 0:
+        return False
+    scene.world.pause(host, min(action.for_ms, PAUSE_MAX_MS) * 1000)
+    return True
+
+
 def _fill_disk(scene: Scene, action: actions.FillDisk) -> bool:
     scene.world.hosts[action.host].disk.is_full = True
     return True
@@ -55,6 +73,30 @@ def _fill_disk(scene: Scene, action: actions.FillDisk) -> bool:
 
 def _empty_disk(scene: Scene, action: actions.EmptyDisk) -> bool:
     scene.world.hosts[action.host].disk.is_full = False
+    return True
+
+
+def _slow_disk(scene: Scene, action: actions.SlowDisk) -> bool:
+    if action.by_ms < 0:
+        return False
+    scene.world.hosts[action.host].disk.slow_us = min(action.by_ms, SLOW_MAX_MS) * 1000
+    return True
+
+
+def _mount_read_only(scene: Scene, action: actions.MountReadOnly) -> bool:
+    scene.world.hosts[action.host].disk.is_read_only = True
+    return True
+
+
+def _mount_writable(scene: Scene, action: actions.MountWritable) -> bool:
+    scene.world.hosts[action.host].disk.is_read_only = False
+    return True
+
+
+def _lie_about_sync(scene: Scene, action: actions.LieAboutSync) -> bool:
+    if action.is_lying and "lying-fsync" not in scene.scenario.allow:
+        return False
+    scene.world.hosts[action.host].disk.lie(action.is_lying)
     return True
 
 
@@ -82,7 +124,15 @@ def _wipe(scene: Scene, action: actions.Wipe) -> bool:
 
 
 def _step_clock(scene: Scene, action: actions.StepClock) -> bool:
+    if abs(action.by_ms) > STEP_MAX_MS:
+        return False
     scene.world.hosts[action.host].clock.step(action.by_ms * 1000)
+    return True
+
+
+def _drift_clock(scene: Scene, action: actions.DriftClock) -> bool:
+    ppm = max(-DRIFT_MAX_PPM, min(action.ppm, DRIFT_MAX_PPM))
+    scene.world.hosts[action.host].clock.drift(scene.world.now_us, ppm)
     return True
 
 
@@ -104,10 +154,16 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.CutPower: _cut_power,
     actions.Doom: _doom,
     actions.Start: _start,
+    actions.Pause: _pause,
     actions.FillDisk: _fill_disk,
     actions.EmptyDisk: _empty_disk,
+    actions.SlowDisk: _slow_disk,
+    actions.MountReadOnly: _mount_read_only,
+    actions.MountWritable: _mount_writable,
+    actions.LieAboutSync: _lie_about_sync,
     actions.BackUp: _back_up,
     actions.RollBack: _roll_back,
     actions.Wipe: _wipe,
     actions.StepClock: _step_clock,
+    actions.DriftClock: _drift_clock,
 }

@@ -22,7 +22,6 @@ def calm(scene: Scene) -> None:
         # What somebody told it to forget would keep it away for ever.
         for target in scene.scenario.hosts[host.index].targets:
             scene.operate(host, Connect((address_of(target),), False))
-    relieve(scene)
 
 
 def relieve(scene: Scene) -> None:

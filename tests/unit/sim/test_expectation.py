@@ -59,7 +59,7 @@ def test_what_is_missing_is_told_with_what_is_there() -> None:
         look(watched.stage, Expectation(0, (A,), "state", "r…", never=True))
 
 
-@pytest.mark.parametrize(("at_ms", "shown"), [(2_000, ""), (8_000, "web …"), (9_000, "")])
+@pytest.mark.parametrize(("at_ms", "shown"), [(2_000, ""), (8_000, "web …"), (9_000, "web …")])
 def test_a_story_is_looked_at_on_the_way_and_at_the_end(at_ms: int, shown: str) -> None:
     seen, unseen = Expectation(at_ms, (A,), "held", shown), Expectation(at_ms, (A,), "held", shown, never=True)
     assert play(with_expectation(seen)).violation == ""

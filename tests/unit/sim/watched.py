@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import TypeVar
 
 from core.effects import Effect
 from core.events import Event
 from sim.actions import Action, HostIndex
+from sim.agenda import Agenda
+from sim.chooser import Chooser, Kind
 from sim.host import Host
 from sim.run import Run
 from sim.scenario import HostSpec, Scenario
@@ -68,3 +71,16 @@ class Watched:
     def settle(self) -> None:
         """End all trouble; everything must come right. Raises: Violation."""
         self.run._settle()
+
+
+def chosen(kind: Kind, hosts: tuple[HostSpec, ...] = THREE, **fields: object) -> list[Action]:
+    """Choose a kind of trouble often, let what follows follow, and return what took place."""
+    watched = Watched(hosts, **fields)
+    agenda, entropy = Agenda(), random.Random(5)
+    chooser = Chooser(watched.stage, agenda, entropy)
+    agenda.every(watched.now_ms, (500, 2_000), entropy, lambda: kind(chooser))
+    done: list[Action] = []
+    while watched.now_ms < 60_000:
+        watched.wait((agenda.next_ms() or 0) - watched.now_ms)
+        done += [action for action in agenda.take() if watched.stage.perform(action)]
+    return done

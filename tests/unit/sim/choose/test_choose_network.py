@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from watched import THREE, A, B, Watched
+from watched import THREE, A, B, Watched, chosen
 
 from sim.actions import Action, BlackHole, Clog, Corrupt, Delay, Disturb, ForgetIdle, RestartNat, Sever, Throttle
 from sim.agenda import Agenda
@@ -14,19 +14,6 @@ from sim.chooser import Chooser
 from sim.scenario import HostSpec
 
 HIDDEN = (HostSpec("a"), HostSpec("b", (A,)), HostSpec("c", (A, B), behind_nat=True))
-
-
-def chosen(kind: str, hosts: tuple[HostSpec, ...] = THREE) -> list[Action]:
-    """Choose a kind of trouble often, let what follows follow, and return what took place."""
-    watched = Watched(hosts)
-    agenda, entropy = Agenda(), random.Random(5)
-    chooser = Chooser(watched.stage, agenda, entropy)
-    agenda.every(watched.now_ms, (500, 2_000), entropy, lambda: KINDS[kind](chooser))
-    done: list[Action] = []
-    while watched.now_ms < 60_000:
-        watched.wait((agenda.next_ms() or 0) - watched.now_ms)
-        done += [action for action in agenda.take() if watched.stage.perform(action)]
-    return done
 
 
 @pytest.mark.parametrize(
@@ -42,14 +29,14 @@ def chosen(kind: str, hosts: tuple[HostSpec, ...] = THREE) -> list[Action]:
     ],
 )
 def test_a_kind_does_what_it_is_named_for(kind: str, action: type[Action]) -> None:
-    done = chosen(kind)
+    done = chosen(KINDS[kind])
     assert len(done) > 10
     assert {type(item) for item in done} == {action}
 
 
 def test_nats_are_troubled_where_there_are_any() -> None:
-    assert chosen("nat") == []
-    assert {type(item) for item in chosen("nat", HIDDEN)} == {ForgetIdle, RestartNat}
+    assert chosen(KINDS["nat"]) == []
+    assert {type(item) for item in chosen(KINDS["nat"], HIDDEN)} == {ForgetIdle, RestartNat}
 
 
 @pytest.mark.parametrize("kind", ["noise", "slow-lines", "garbage", "black-holes"])
@@ -60,7 +47,7 @@ def test_a_trouble_ends_by_itself(kind: str) -> None:
         "garbage": lambda item: isinstance(item, Corrupt) and not item.percent,
         "black-holes": lambda item: isinstance(item, BlackHole) and not item.size_max,
     }
-    assert any(ends[kind](item) for item in chosen(kind))
+    assert any(ends[kind](item) for item in chosen(KINDS[kind]))
 
 
 def test_every_direction_has_a_length_of_its_own() -> None:
