@@ -1,4 +1,4 @@
-"""What must hold: always (I1 to I4, I7), and once faults have stopped (I8). Numbers as in the list of the design.
+"""What must hold: always (I1 to I5, I7), and once faults have stopped (I8, I9). Numbers as in the list of the design.
 
 I1  a number of an origin names one fact for ever, and nothing is said before it is durable
 I2  no address is given to two containers, and none is on two interfaces; where nobody could have known, because a
@@ -6,8 +6,10 @@ I2  no address is given to two containers, and none is on two interfaces; where 
 I3  the ranges of any joined store cover the universe; each host gives only from its own; there is one ring, or all
     show that hosts were told to have several
 I4  stores with equal digests hold equal facts, show equal views and want equal kernels
+I5  kernels let nothing pass that they should not: see `reach`
 I7  no queue grows beyond its limit
 I8  stores become equal, kernels as desired, requests answered, and nothing promised is lost
+I9  containers reach each other: see `reach`
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from core.events import Event
 from core.ipam.retired import PREFIX as RETIRED
 from core.kinds import RetiredRecord
 from core.messages import Deltas, Have, Message
-from core.reconcile.objects import Endpoint, EndpointAddress, Op, OpResult, Verb
+from core.reconcile.objects import Endpoint, EndpointAddress, KernelObject, Op, OpResult, Verb
 from core.replica import Replica
 from core.types import PeerName, address_of
 from crdt.fact import Delta, Fact, Origin
@@ -30,8 +32,12 @@ from sim.agreement import disagreement
 from sim.books import Violation
 from sim.bounds import excess
 from sim.host import Host
+from sim.reach import Reach
 from sim.rings import Rings
 from sim.stage import Stage
+
+REPAIR_US = 80_000_000
+"""A sweep finds what nobody has told, and one retry may have to be waited for."""
 
 
 class Checks:
@@ -45,6 +51,8 @@ class Checks:
         # An observer who knows all: every fact from the moment at which its writer had it on disk.
         self._store, self._board = Store(), Board(Origin("", 0))
         self._rings = Rings(stage, self._board)
+        self._reach = Reach(stage, self._store, self._board)
+        self._differs: dict[int, tuple[dict[tuple[str, ...], KernelObject], int]] = {}
 
     # While things happen.
 
@@ -79,7 +87,8 @@ class Checks:
                 raise Violation(f"I3: {host.name} gave {text}, which belongs to {owner}")
 
     def operated(self, host: Host, op: Op, result: OpResult) -> None:
-        """Check I2 on the interfaces themselves."""
+        """Check I2 on the interfaces themselves, and I5."""
+        self._reach.operated(host, op, result)
         item = op.object
         if not isinstance(item, EndpointAddress) or op.verb is Verb.REMOVE:
             return
@@ -103,6 +112,7 @@ class Checks:
     def started(self, host: Host, recovered: Recovered) -> None:
         """Let the observer know what is durable though nobody was told: a commit may survive the crash it ran into."""
         self._observe(host, recovered.streams)
+        self._reach.started(host, recovered)
 
     def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
         """Nothing to check; each effect that matters is looked at when it is carried out."""
@@ -113,8 +123,9 @@ class Checks:
     # Now and then.
 
     def snapshot(self) -> None:
-        """Check I3, I4 and I7 on everything there is."""
+        """Check I3, I4, I5 and I7 on everything there is."""
         self._rings.check()
+        self._reach.snapshot()
         by_root: dict[int, tuple[Host, Replica]] = {}
         for host in self._world.hosts:
             heart = host.heart
@@ -130,7 +141,7 @@ class Checks:
     # At the end.
 
     def unfinished(self) -> list[str]:
-        """Say what keeps the cluster from having converged: host, key, reason; empty when I8 holds."""
+        """Say what keeps the cluster from having converged: host, key, reason; empty when I8 and I9 hold."""
         members = [self._world.hosts[index] for index in self._stage.scenario.members()]
         hearts = [(host, host.heart) for host in members if isinstance(host.heart, Replica)]
         problems = [f"{host.name} is down" for host in members if host.heart is None]
@@ -146,6 +157,9 @@ class Checks:
                 missing = [" ".join(key) for key in want if have.get(key) != want[key]]
                 extra = [" ".join(key) for key in have if key not in want]
                 problems.append(f"kernel of {host.name}: missing {missing[:3]}, too much {extra[:3]}")
+                self._check_repaired(host, want, problems[-1])
+            else:
+                self._differs.pop(host.index, None)
             excused = self._excused(host, heart)
             for request, pending in self._books.pending[host.index].items():
                 if pending.user not in excused:
@@ -153,7 +167,7 @@ class Checks:
             lost = [other.name for other, _ in hearts if other is not host and not _reaches(heart, other)]
             if lost:
                 problems.append(f"{host.name} does not reach {', '.join(lost)}")
-        return problems
+        return problems or self._reach.unreachable()
 
     def promises(self) -> None:
         """Check that what was promised to those who are still there is still theirs, and that double use is shown.
@@ -198,6 +212,15 @@ class Checks:
         head = host.disk.head(origin)
         if seq > (0 if head is None else head.seq):
             raise Violation(f"I1: {host.name} speaks of its number {seq}, which is not on its disk")
+
+    def _check_repaired(self, host: Host, want: dict[tuple[str, ...], KernelObject], problem: str) -> None:
+        """Check that a kernel does not differ for long from what has been wanted of it all the time."""
+        now_us = self._world.now_us
+        wanted, since_us = self._differs.setdefault(host.index, (want, now_us))
+        if wanted != want:
+            self._differs[host.index] = (want, now_us)
+        elif now_us - since_us > REPAIR_US:
+            raise Violation(f"I8: {problem} for {REPAIR_US // 1_000_000} s")
 
     def _check_shown(self, host: Host, heart: Replica) -> None:
         """Check that every address in double use is a conflict in the status of a host."""

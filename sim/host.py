@@ -19,6 +19,7 @@ from crdt.store import Store
 from sim.clocks import Clock
 from sim.disk import Disk
 from sim.kernel import FakeKernel
+from sim.netlink import Netlink
 from sim.network import Connection, End
 
 
@@ -99,6 +100,8 @@ class Host:
     """Its journal."""
     clock: Clock
     """Its clocks."""
+    netlink: Netlink
+    """The way to its kernel."""
     kernel: FakeKernel = field(default_factory=FakeKernel)
     """Outlives the agent, not the machine."""
     heart: Heart | None = None
@@ -109,8 +112,6 @@ class Host:
     """When it crashes in the middle of an event."""
     is_dark: bool = False
     """The machine is without power."""
-    kernel_trouble: float = 0.0
-    """Chance that a kernel operation has to be tried again."""
     links: dict[LinkId, tuple[Connection, End]] = field(default_factory=dict)
     """Open connections of this life."""
     timers: dict[str, int] = field(default_factory=dict)

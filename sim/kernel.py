@@ -29,7 +29,7 @@ from core.reconcile.objects import (
     VxlanPort,
 )
 from core.reconcile.plan import attachment_of, creation_order, vanish_with
-from sim.packets import Branch, Place, Plug, Tables
+from sim.packets import Branch, EndpointId, Place, Plug, Tables
 
 RETRY_MS = 100
 Key = tuple[str, ...]
@@ -46,6 +46,8 @@ class FakeKernel:
         self.fail = fail
         self.macs: dict[str, Place] = {}
         """What the programs have learnt."""
+        self.meddled: dict[EndpointId, bool] = {}
+        """Attachments that somebody else has changed and the agent not yet repaired, and whether it has seen that."""
         self._objects: dict[Key, KernelObject] = {}
         self._interfaces: dict[Key, int] = {}
         self._bare: dict[Key, None] = {}
@@ -64,6 +66,16 @@ class FakeKernel:
         items = (item for item in self._objects.values() if isinstance(item, EndpointAddress))
         return tuple(item for item in items if item.cidr.partition("/")[0] == ip)
 
+    def dump(self) -> tuple[KernelObject, ...]:
+        """Return everything of ours to the agent, which knows then what others have changed."""
+        self.meddled = dict.fromkeys(self.meddled, True)
+        return self.observe()
+
+    def addresses_of(self, endpoint: EndpointId) -> tuple[str, ...]:
+        """Return the addresses on an interface, as CIDRs."""
+        items = (item for item in self._objects.values() if isinstance(item, EndpointAddress))
+        return tuple(item.cidr for item in items if (item.container, item.ifname) == endpoint)
+
     def execute(self, op: Op) -> OpResult:
         """Carry out one operation."""
         injected = self.fail(op) if self.fail is not None else None
@@ -73,6 +85,9 @@ class FakeKernel:
         if self.is_foreign(item):
             return Refused(f"{' '.join(item.key)} exists and is not ours", "remove or rename it")
         self._tables = None
+        place = attachment_of(item)
+        if place is not None and self.meddled.get(place):
+            del self.meddled[place]
         return self._remove(item) if op.verb is Verb.REMOVE else self._ensure(item)
 
     def tables(self) -> Tables:
@@ -89,6 +104,9 @@ class FakeKernel:
         Not `is_held`: no agent runs, so with the overlay port go the maps of its programs.
         """
         self._tables = None
+        place = attachment_of(item)
+        if place is not None:
+            self.meddled[place] = False
         self._drop(item.key)
         if isinstance(item, VxlanPort) and not is_held:
             self.macs.clear()
@@ -103,6 +121,13 @@ class FakeKernel:
         """Take the outer end of a pair out of the bridge, behind the agent's back."""
         self._tables = None
         self._take_apart(endpoint, self._loose)
+
+    def leave_behind(self, items: Iterable[KernelObject]) -> None:
+        """Hold what an agent of long ago made and nobody took away."""
+        self._tables = None
+        for item in sorted(items, key=creation_order):
+            if not self.is_foreign(item):
+                self._ensure(item)
 
     def squat(self, item: KernelObject) -> None:
         """Let somebody else take the name of an object of ours; what had it goes."""

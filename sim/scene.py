@@ -27,6 +27,8 @@ class Scene:
         self.world = world
         self.scenario = scenario
         self.books = Books.of(len(world.hosts))
+        self.leftovers: dict[tuple[int, str], None] = {}
+        """Containers of agents of long ago, by host, which nobody knows any more."""
         self.is_over = False
         """Trouble has ended: whoever goes down comes back."""
 

@@ -29,7 +29,17 @@ from core.events import (
 )
 from core.kinds import AttachmentRecord
 from core.messages import Message
-from core.reconcile.objects import Again, Endpoint, EndpointAddress, Op, OpResult, Refused, Verb
+from core.reconcile.objects import (
+    Done,
+    Endpoint,
+    EndpointAddress,
+    EndpointUp,
+    KernelObject,
+    Op,
+    OpResult,
+    Refused,
+    Verb,
+)
 from core.reconcile.plan import held_back
 from core.types import LinkId
 from sim.clocks import Clock
@@ -38,8 +48,10 @@ from sim.disk import Disk
 from sim.host import Codec, Host, MakeHeart, Watcher
 from sim.kernel import FakeKernel
 from sim.names import netns_of
+from sim.netlink import Netlink, is_news
 from sim.network import Connection, End, Network
 from sim.trace import Trace, effects_text, event_text
+from sim.traffic import Traffic
 
 SYNC_US = (1_000, 15_000)
 """An fsync on a good and on a poor disk."""
@@ -71,6 +83,7 @@ class World:
         self.trace = Trace()
         self.hosts = tuple(_host(seed, index, config) for index, config in enumerate(configs))
         self.network = Network(seed, schedule=self.schedule, clock=lambda: self.now_us, machines=self)
+        self.traffic = Traffic(self.hosts, self.network)
         self._dials = Dials(self.network, self.hosts, schedule=self.schedule, apply=self.apply)
         self.watcher: Watcher | None = None
         self._past_marks: dict[str, int] = {}
@@ -204,7 +217,12 @@ class World:
         for item in host.kernel.observe():
             if isinstance(item, Endpoint) and item.container == container:
                 host.kernel.lose(item)
-        self.later(host, NOTIFY_US, KernelChanged())
+                self.tell(host, item)
+
+    def tell(self, host: Host, *items: KernelObject) -> None:
+        """Let an agent hear of changes in its kernel, if that is news and arrives."""
+        if not host.netlink.is_mute and any(is_news(item) for item in items):
+            self.later(host, NOTIFY_US, KernelChanged())
 
     # What the network tells.
 
@@ -359,7 +377,7 @@ class World:
         if host.is_paused:
             host.backlog.append(lambda: self._dump(host, life))
         else:
-            self.apply(host, KernelDumped(host.kernel.observe()))
+            self.apply(host, KernelDumped(host.kernel.dump()))
 
     def _operate(self, host: Host, ops: tuple[Op, ...], done: tuple[tuple[Op, OpResult], ...]) -> None:
         """Carry out operations one after another, so that a crash finds some of them done."""
@@ -372,26 +390,29 @@ class World:
                 host.backlog.append(step)
                 return
             if not ops:
-                self.later(host, NOTIFY_US, KernelChanged())
+                self.tell(host, *(op.object for op, result in done if isinstance(result, Done)))
                 self.apply(host, OpsDone(done))
                 return
             result: OpResult | None = held_back(ops[0], done)
             if result is None:
-                result = host.kernel.execute(ops[0])
+                result = host.netlink.execute(host.kernel, ops[0])
+                if isinstance(ops[0].object, EndpointUp) and ops[0].verb is not Verb.REMOVE:
+                    self.traffic.announce(host, ops[0].object.container, ops[0].object.ifname)
                 if self.watcher is not None:
                     self.watcher.operated(host, ops[0], result)
             self._operate(host, ops[1:], (*done, (ops[0], result)))
 
-        self.schedule(host.entropy.randint(*OP_US), step)
+        self.schedule(host.netlink.delay_us(OP_US), step)
 
     def _trouble(self, host: Host) -> Callable[[Op], OpResult | None]:
         def fail(op: Op) -> OpResult | None:
             item = op.object
-            if isinstance(item, Endpoint | EndpointAddress) and item.netns not in host.netns:
-                if op.verb is not Verb.REMOVE:
-                    return Refused(f"no namespace {item.netns}", "start the container first")
-            elif host.kernel_trouble and host.entropy.random() < host.kernel_trouble:
-                return Again(100, "device or resource busy")
+            if (
+                isinstance(item, Endpoint | EndpointAddress)
+                and item.netns not in host.netns
+                and op.verb is not Verb.REMOVE
+            ):
+                return Refused(f"no namespace {item.netns}", "start the container first")
             return None
 
         return fail
@@ -404,4 +425,4 @@ def _add(total: dict[str, int], counts: dict[str, int]) -> None:
 
 def _host(seed: str, index: int, config: Config) -> Host:
     entropy = random.Random(f"{seed}/host/{index}")
-    return Host(index, config, entropy, Disk(config.peer), Clock.drawn(entropy))
+    return Host(index, config, entropy, Disk(config.peer), Clock.drawn(entropy), Netlink(entropy))

@@ -9,17 +9,35 @@ from sim.actions.host import HostIndex
 
 @dataclass(frozen=True, slots=True)
 class KernelTrouble:
-    """Kernel operations fail for a while each, with what is worth another try."""
+    """Some kernel operations go wrong from now on."""
 
     host: HostIndex
     """Whose."""
     percent: int
-    """Chance of failure; 0 ends it."""
+    """Chance; 0 ends it."""
+    kind: str = "busy"
+    """How: `busy`, `answer`, `half`, `refused` or `slow`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MuteKernel:
+    """The kernel's news does not reach the agent any more."""
+
+    host: HostIndex
+    """Whose."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnmuteKernel:
+    """News arrives again; what was missed stays missed."""
+
+    host: HostIndex
+    """Whose."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoseObject:
-    """Somebody deletes a kernel object of ours behind the agent's back."""
+    """Somebody deletes a kernel object of ours behind the agent's back, or brings an endpoint down: `up c1 ethwe`."""
 
     host: HostIndex
     """Where."""
@@ -27,4 +45,47 @@ class LoseObject:
     """Its key, words joined by spaces: `hop 17`."""
 
 
-KernelAction = KernelTrouble | LoseObject
+@dataclass(frozen=True, slots=True)
+class Unplug:
+    """Somebody takes a container's interface out of the bridge."""
+
+    host: HostIndex
+    """Where."""
+    key: str
+    """Of the veth pair: `endpoint c1 ethwe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Squat:
+    """Somebody deletes a device of ours and makes one of the same name."""
+
+    host: HostIndex
+    """Where."""
+    key: str
+    """Of ours: `bridge weave`, `vxlan vxlan-6784`, `endpoint c1 ethwe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAway:
+    """What was made in the place of ours goes."""
+
+    host: HostIndex
+    """Where."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveBehind:
+    """While no agent runs, the kernel turns out to hold what one of long ago made: a bridge in another form, a
+    container's interface, a route and a tree."""
+
+    host: HostIndex
+    """Where."""
+    container: str
+    """Its identity then; nobody knows it any more."""
+    number: int
+    """Short id that route and tree are for; that of a host of today, perhaps."""
+    is_apart: bool
+    """The interface is out of the bridge."""
+
+
+KernelAction = KernelTrouble | MuteKernel | UnmuteKernel | LoseObject | Unplug | Squat | ClearAway | LeaveBehind

@@ -4,25 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.reconcile.objects import Bridge, Endpoint, VxlanPort
+from core.types import SHORT_ID_MAX
 from sim import actions
 from sim.actions import Action, HostIndex
-from sim.chooser import Chooser, Kind
+from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.netlink import TROUBLES
 
 KERNEL_TROUBLE_MAX_PERCENT = 30
+KINDS_MAX = 3
+"""Kinds of failure in one kernel."""
 
 
 def _disturb_kernels(chooser: Chooser) -> Iterator[Action]:
+    """Let operations fail, in each kernel in its own ways."""
     for host in chooser.stage.world.hosts:
-        yield actions.KernelTrouble(HostIndex(host.index), chooser.entropy.randint(0, KERNEL_TROUBLE_MAX_PERCENT))
+        for kind in chooser.entropy.sample(TROUBLES, chooser.entropy.randint(1, KINDS_MAX)):
+            percent = chooser.entropy.randint(0, KERNEL_TROUBLE_MAX_PERCENT)
+            yield actions.KernelTrouble(HostIndex(host.index), percent, kind)
 
 
 def _meddle(chooser: Chooser) -> Iterator[Action]:
-    """Let somebody delete something of ours behind the agent's back."""
+    """Let somebody delete something of ours behind the agent's back, or take it apart."""
     host = chooser.host()
     objects = () if host is None else host.kernel.observe()
-    if host is not None and objects:
-        yield actions.LoseObject(HostIndex(host.index), " ".join(chooser.entropy.choice(objects).key))
+    if host is None or not objects:
+        return
+    item, index = chooser.entropy.choice(objects), HostIndex(host.index)
+    if isinstance(item, Endpoint) and chooser.entropy.random() < 0.5:
+        yield actions.Unplug(index, " ".join(item.key))
+    else:
+        yield actions.LoseObject(index, " ".join(item.key))
+
+
+def _mute(chooser: Chooser) -> Iterator[Action]:
+    """Let a kernel's news get lost for a while, and something happen of which there is none."""
+    host = chooser.host()
+    if host is None:
+        return
+    index = HostIndex(host.index)
+    yield actions.MuteKernel(index)
+    chooser.later(REPAIR_MS[0], lambda: iter((actions.UnmuteKernel(index),)))
+    objects = host.kernel.observe()
+    if objects:
+        yield actions.LoseObject(index, " ".join(chooser.entropy.choice(objects).key))
+
+
+def _squat(chooser: Chooser) -> Iterator[Action]:
+    """Let somebody else's device have one of our names for a while."""
+    host = chooser.host()
+    objects = () if host is None else host.kernel.observe()
+    named = [item for item in objects if isinstance(item, Bridge | VxlanPort | Endpoint)]
+    if host is not None and named:
+        index = HostIndex(host.index)
+        yield actions.Squat(index, " ".join(chooser.entropy.choice(named).key))
+        chooser.later(chooser.entropy.choice(REPAIR_MS), lambda: iter((actions.ClearAway(index),)))
+
+
+def _leave_behind(chooser: Chooser) -> Iterator[Action]:
+    """Let an agent find what one before it has left."""
+    host = chooser.host()
+    if host is None:
+        return
+    index, entropy = HostIndex(host.index), chooser.entropy
+    numbers = [other.kernel.tables().number for other in chooser.stage.world.hosts]
+    yield actions.Kill(index)
+    number = entropy.choice((*numbers, SHORT_ID_MAX)) or SHORT_ID_MAX
+    yield actions.LeaveBehind(index, f"left{entropy.randint(1, 999)}", number, entropy.random() < 0.5)
+    chooser.later(DOWN_MS, starting(host))
 
 
 BEGIN: dict[str, Kind] = {"kernel": _disturb_kernels}
-KINDS: dict[str, Kind] = {"kernel": _meddle}
+KINDS: dict[str, Kind] = {
+    "kernel": _meddle,
+    "mute": _mute,
+    "squatters": _squat,
+    "leftovers": _leave_behind,
+}
