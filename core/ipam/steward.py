@@ -8,12 +8,12 @@ from core.context import Context
 from core.ipam.asking import Asks
 from core.ipam.fences import takeovers
 from core.ipam.held import Held
+from core.ipam.labels import Labels
 from core.ipam.leaving import Leaving
 from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
 from core.ipam.waits import Failed, Finder, Found, Lacking, Wait
-from core.kinds import PeerRecord, peer_key
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, PeerName, address_text
 
@@ -38,7 +38,7 @@ class Steward:
         self.asks = Asks(context, seed.ring.view, reachable, send_to)
         self.leaving = Leaving(context, self.space, reachable)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
-        self._finder = Finder(context.config.universe, held, self.space, self.asks, self._label)
+        self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context))
 
     def look(self, wait: Wait) -> Found | Failed | Lacking:
         """Look for what a wait wants."""
@@ -74,7 +74,3 @@ class Steward:
             hi = Address(hi + 1)
         self.space.give(Address(lo + size // 2), hi, asker)
         return ""
-
-    def _label(self, peer: PeerName) -> str:
-        record = self._context.board.get(peer, peer_key(), PeerRecord)
-        return record.nickname if record is not None and record.nickname else peer
