@@ -125,7 +125,7 @@ def describe(
     universe = context.config.universe
     assert universe is not None, "allocation is on"
     view = None if seed.ring is None else seed.ring.view()
-    alarm, labels = seed.alarm(), Labels(context)
+    alarm, labels = seed.homes.alarm(), Labels(context)
     free = 0 if space is None else space.free_count(universe.lo, universe.hi)
     owners = () if view is None else _owners(context, labels, view, reachable)
     return IpamStatus(

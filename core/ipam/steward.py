@@ -34,9 +34,10 @@ class Steward:
         self._context = context
         self._ring = seed.ring
         self._held = held
-        self.space = Space(context, seed.ring, context.config.universe, held)
-        self.asks = Asks(context, seed.ring.view, reachable, send_to)
-        self.leaving = Leaving(context, self.space, reachable)
+        self._homes = seed.homes
+        self.space = Space(context, seed.ring, held, seed.homes)
+        self.asks = Asks(context, seed.ring, seed.homes, reachable, send_to)
+        self.leaving = Leaving(context, seed, self.space, reachable)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
         self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context))
 
@@ -47,9 +48,12 @@ class Steward:
     def donate(self, asker: PeerName, ask: SpaceAsk) -> str:
         """Give the asker some of our free space; return why not, or nothing when a gift is or was made.
 
+        What the asker says of its ring may come earlier than its facts.
         A gift that the asker has not asserted yet is on its way: asking twice brings no second one. Who asks us for
         an address that is not ours has old facts, and will hear of the owner; it gets no answer.
         """
+        if self._homes.is_elsewhere(asker) or ask.ring not in ("", self._ring.ring_id):
+            return "you share another range, or in another way"
         if asker in self._context.board.fences:
             # It is being removed, and what it got now its remover would not know of.
             return "you are being removed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.ipam.asking import SILENT, UNREACHABLE, AskKey, Asks
+from core.ipam.asking import ELSEWHERE, SILENT, UNREACHABLE, AskKey, Asks
 from core.ipam.held import Held
 from core.ipam.labels import Labels
 from core.ipam.space import Space
@@ -16,6 +16,7 @@ from core.types import Address, Cidr, PeerName, Subnet, address_text
 
 WAITS_MAX = 1024
 """Requests that may wait at once: more than a host has containers means that somebody retries without cancelling."""
+AWAY = "it was launched with another --ipalloc-range or --ipalloc-init since"
 CATCHING_UP = "catching up with the other peers"
 NO_RING = "the peers have not yet agreed who shares the address range"
 
@@ -117,11 +118,12 @@ class Finder:
             squatter = self._space.squatter(address)
             if squatter is None:
                 return Found((cidr,))
-            return Failed(f"address {text} is still used on {self._labels.of(squatter)}, from which it was taken over")
+            return Failed(f"address {text} is still used on {self._labels.of(squatter)}: free it there first")
         owner = owner_at(address)
         name = "unknown" if owner is None else self._labels.of(owner)
         key = (address, Address(address + 1), True)
-        failure = self._asks.failure(key)
+        is_away = owner is not None and self._asks.is_elsewhere(owner)
+        failure = AWAY if is_away else self._asks.failure(key)
         if failure:
             return Failed(f"address {text} is owned by other peer {name} - {failure}")
         return Lacking((key,), f"address {text} is owned by other peer {name}, which was asked for it")
@@ -133,14 +135,17 @@ class Finder:
             return f"no free address of our own in {subnet}; {self._labels.of(donor)} was asked for some"
         tried = self._asks.tried(key)
         lost = [peer for peer in tried if tried[peer] in (UNREACHABLE, SILENT)]
-        if not lost:
-            return (
-                f"no free address in {subnet}: {len(tried)} other owners, none has any; free some or use another subnet"
-            )
-        return (
-            f"no free address in {subnet}: {len(tried)} other owners, {len(lost)} unreachable "
-            f"({self._labels.listed(lost)}); wait for them or run 'weave rmpeer {self._labels.typed(lost)}'"
-        )
+        away = [peer for peer in tried if tried[peer] == ELSEWHERE]
+        problem, remedies = f"no free address in {subnet}: {len(tried)} other owners", []
+        if lost:
+            problem += f", {len(lost)} unreachable ({self._labels.listed(lost)})"
+            remedies.append(f"wait for them or run 'weave rmpeer {self._labels.typed(lost)}'")
+        if away:
+            problem += f", {len(away)} launched with other settings since ({self._labels.listed(away)})"
+            remedies.append("launch them with --ipalloc-range and --ipalloc-init as here")
+        if not remedies:
+            return f"{problem}, none has any; free some or use another subnet"
+        return f"{problem}; {'; '.join(remedies)}"
 
 
 def hosts_of(subnet: Subnet) -> tuple[Address, Address]:
