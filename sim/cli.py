@@ -18,17 +18,22 @@ from sim.books import Violation
 from sim.campaign.ledger import Ledger, LedgerError
 from sim.campaign.progress import Progress
 from sim.campaign.result import headline
+from sim.campaign.shards import Cluster
 from sim.campaign.workers import EngineError
 from sim.explore import Engine, explore
+from sim.picture.sheet import TooManyHosts
 from sim.recording import replay_recording
 from sim.run import Report, Run, play
 from sim.scenario import Scenario, ScenarioError, dump, load
 from sim.seeds import PROFILES, run_seed
 from sim.shrink import RUNS_MAX, NothingFails, Shrunk, shrink
 from sim.summary import summary
+from sim.timeline import show
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+UNWRITABLE = "backslashreplace"
+"""How half a character is written: as JSON has it."""
 TAIL_SHOWN = 20
 """Lines of the trace before a violation."""
 SEED_MAX = 1 << 63
@@ -98,13 +103,9 @@ def _explore(asked: argparse.Namespace) -> int:
 
 def _shrink(asked: argparse.Namespace) -> int:
     word = asked.scenario
-    if word.isdigit() and not Path(word).exists():
-        report = run_seed(_seed(word), profile=asked.profile)
-        scenario, out = report.scenario, Path(f"{word}-small.json")
-    else:
-        path = Path(word)
-        scenario, out = _load(path), path.with_name(f"{path.stem}-small.json")
-    out = asked.out or out
+    found = _seed_or_file(word)
+    scenario = run_seed(found, profile=asked.profile).scenario if isinstance(found, int) else found
+    out = asked.out or Path(word).with_name(f"{Path(word).stem}-small.json")
     try:
         small = shrink(scenario, _violation, runs_max=asked.max_runs, watch=_Shrinking(sys.stderr.isatty()))
     except NothingFails as error:
@@ -133,7 +134,7 @@ def _replay(asked: argparse.Namespace) -> int:
         raise Failure(f"{path}: {text}")
     run = Run(scenario)
     if asked.trace:
-        run.world.trace.listener = print
+        run.world.trace.listener = _say
     if until_ms is None:
         return _told(scenario, run.play(), is_traced=asked.trace)
     try:
@@ -143,7 +144,24 @@ def _replay(asked: argparse.Namespace) -> int:
         return 1
     print(f"at {until_ms / 1000} s, proof so far {run.world.trace.value}")
     for line in summary(run.world):
-        print(line)
+        _say(line)
+    return 0
+
+
+def _timeline(asked: argparse.Namespace) -> int:
+    word = asked.scenario
+    try:
+        scenario = _seed_or_file(word)
+        picture = show(scenario, profile=asked.profile, from_s=asked.begin, until_s=asked.until)
+        for path, made in ((asked.html, "html"), (asked.svg, "svg")):
+            if path is not None:
+                path.write_text(getattr(picture, made), encoding="utf-8")
+    except TooManyHosts as error:
+        raise Failure(f"{word}: {error}") from error
+    except OSError as error:
+        raise Failure(f"cannot write {error.filename}: {error.strerror}") from error
+    if asked.html is None and asked.svg is None:
+        _say(picture.text.rstrip("\n"))
     return 0
 
 
@@ -151,7 +169,7 @@ def _record(asked: argparse.Namespace) -> int:
     report = run_seed(asked.seed, profile=asked.profile)
     title = f"Seed {asked.seed}: {headline(report.violation) or 'all is well'}"
     try:
-        with asked.file.open("x", encoding="utf-8") as file:
+        with asked.file.open("x", encoding="utf-8", errors=UNWRITABLE) as file:
             file.write(dump(replace(report.scenario, title=title)))
     except FileExistsError as error:
         raise Failure(f"{asked.file} is there already: remove it, or choose another name") from error
@@ -166,21 +184,15 @@ def _record(asked: argparse.Namespace) -> int:
 
 def _told(scenario: Scenario, report: Report, *, is_traced: bool) -> int:
     """Print what came of a run; return the exit status."""
-    took_place = len(report.scenario.steps)
+    if report.violation and not is_traced:
+        _say("\n".join(report.tail[-TAIL_SHOWN:]))
     if scenario.title:
-        print(scenario.title)
-    print(
-        f"{len(scenario.hosts)} hosts, {took_place} steps took place of {len(scenario.steps)}, {report.events} events "
-        f"in {report.virtual_ms / 1000} virtual seconds, {report.answers} requests answered well"
-    )
-    print(f"proof {report.proof}")
-    if not report.violation:
-        print(f"all is well, {report.converged_ms / 1000} s after the end of trouble")
-        return 0
-    if not is_traced:
-        print("\n".join(report.tail[-TAIL_SHOWN:]))
-    print(f"VIOLATED: {report.violation}")
-    return 1
+        _say(scenario.title)
+    idle = len(scenario.steps) - len(report.scenario.steps)
+    if idle:
+        print(f"{idle} of {len(scenario.steps)} steps made no sense when their time came")
+    _say(str(report))
+    return 1 if report.violation else 0
 
 
 def _violation(scenario: Scenario) -> str:
@@ -205,7 +217,32 @@ class _Shrinking:
 
 
 def _engine(asked: argparse.Namespace) -> Engine | None:
-    return None
+    """Return where seeds shall run; None for processes of this machine."""
+    if asked.engine == "local":
+        if asked.scheduler is not None:
+            raise Failure("--scheduler is for --engine dask: say that, too, or leave it out")
+        return None
+    if asked.scheduler is None:
+        raise Failure("--engine dask needs --scheduler ADDRESS, like tcp://10.1.2.3:8786")
+    if asked.jobs is not None:
+        raise Failure("--jobs is for this machine: how many run in a cluster is up to its workers")
+    return Cluster(asked.scheduler, asked.profile)
+
+
+def _seed_or_file(word: str) -> int | Scenario:
+    """Take a word for a file if there is one, else for a seed if it is a number."""
+    path = Path(word)
+    if word.isdigit() and not path.exists():
+        try:
+            return _seed(word)
+        except argparse.ArgumentTypeError as error:
+            raise Failure(str(error)) from error
+    return _load(path)
+
+
+def _say(text: str) -> None:
+    """Print a text that may hold what cannot be printed, such as half a character in a name."""
+    print(text.encode(errors="replace").decode())
 
 
 def _read(path: Path) -> bytes:
@@ -216,8 +253,11 @@ def _read(path: Path) -> bytes:
 
 
 def _load(path: Path) -> Scenario:
+    data = _read(path)
+    if data.startswith(RECORDING):
+        raise Failure(f"{path} is a recording of one agent: 'weave sim replay' plays it")
     try:
-        return load(_read(path).decode())
+        return load(data.decode())
     except UnicodeDecodeError as error:
         raise Failure(f"{path} is neither a scenario nor a recording: not text at byte {error.start}") from error
     except ScenarioError as error:
@@ -226,7 +266,7 @@ def _load(path: Path) -> Scenario:
 
 def _write(path: Path, scenario: Scenario) -> None:
     try:
-        path.write_text(dump(scenario), encoding="utf-8")
+        path.write_text(dump(scenario), encoding="utf-8", errors=UNWRITABLE)
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror}") from error
 
@@ -248,6 +288,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--jobs", type=_count, metavar="N", help="processes (as many as processors)")
     one.add_argument("--out", type=Path, metavar="FILE", help="write a JSON line per seed")
     one.add_argument("--resume", action="store_true", help="go on with FILE: skip the seeds that are in it")
+    text = "where: processes of this machine, or a Dask cluster (local)"
+    one.add_argument("--engine", choices=("local", "dask"), default="local", metavar="NAME", help=text)
+    one.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster's scheduler, like tcp://10.1.2.3:8786")
     _add_profile(one)
     one = verb("shrink", _shrink, "Make a failing scenario as small as possible.")
     one.add_argument("scenario", metavar="FILE|SEED", help="a scenario, or the seed of one")
@@ -258,6 +301,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path, metavar="FILE", help="a scenario or a recording")
     one.add_argument("--until", type=_seconds, metavar="SECONDS", help="stop there, and show how every host stands")
     one.add_argument("--trace", action="store_true", help="print every event and what followed")
+    one = verb("timeline", _timeline, "Tell what happened in a run, as text or as a picture.")
+    one.add_argument("scenario", metavar="FILE|SEED", help="a scenario, or the seed of one")
+    one.add_argument("--html", type=Path, metavar="OUT", help="write a page that needs no other file")
+    one.add_argument("--svg", type=Path, metavar="OUT", help="write the drawing alone")
+    text = "only what happens from then on"
+    one.add_argument("--from", dest="begin", type=_seconds, default=0.0, metavar="SECONDS", help=text)
+    one.add_argument("--until", type=_seconds, metavar="SECONDS", help="only what happens before")
+    _add_profile(one)
     one = verb("record", _record, "Write what a seed stands for as a scenario.")
     one.add_argument("file", type=Path, metavar="FILE", help="a new file")
     one.add_argument("seed", type=_seed, metavar="SEED", help="a number")

@@ -13,6 +13,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Protocol
 
@@ -99,6 +100,10 @@ class Campaign:
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def _lines(self) -> Iterator[str]:
         tally = self.tally
@@ -195,7 +200,7 @@ def _keep(campaign: Campaign, found: Finding, folder: Path | None, watcher: Watc
     if folder is not None and found.scenario and len(campaign.failures) < FAILURES_TOLD_MAX:
         path = folder / file_name(result)
         title = f"Seed {result.seed}: {result.headline}"
-        path.write_text(dump(replace(load(found.scenario), title=title)), "utf-8")
+        path.write_text(dump(replace(load(found.scenario), title=title)), "utf-8", errors="backslashreplace")
     failure = Failure(result, path)
     campaign.failures.append(failure)
     if watcher is not None and found.scenario and len(campaign.failures) <= FAILURES_TOLD_MAX:

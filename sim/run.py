@@ -15,6 +15,7 @@ import random
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Protocol
 
 from core.config import Config, Recovered
@@ -97,6 +98,19 @@ class Report:
     """Answers by kind of request, those with no as `no <kind>`."""
     tail: tuple[str, ...]
     """The end of the trace, if something went wrong."""
+
+    def __str__(self) -> str:
+        said = (
+            f"hosts: {len(self.scenario.hosts)}, steps: {len(self.scenario.steps)}, {self.events} events in "
+            f"{self.virtual_ms / 1000} virtual seconds, {self.answers} requests answered well\nproof {self.proof}\n"
+        )
+        if self.violation:
+            return f"{said}VIOLATED: {self.violation}"
+        return f"{said}all is well, {self.converged_ms / 1000} s after the end of trouble"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: not all fields, a scenario may have thousands of steps."""
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def play(scenario: Scenario, make: MakeReplica = Replica, *, profile: str = "") -> Report:

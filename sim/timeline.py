@@ -1,62 +1,85 @@
-"""What happened in a run, as text or as a picture.
+"""What happened in a run, as text or as a picture: on the command line, in a page, in a notebook.
 
-    python -m sim.timeline FILE                 the story of a scenario file, as text
-    python -m sim.timeline FILE --html OUT      a picture, in one file that needs nothing else
-    python -m sim.timeline FILE --svg OUT       only the drawing, for a page that embeds it
-    … --from S --until T                        only what happens between, in virtual seconds
+    show(scenario)                              # in a notebook: the picture
+    print(show(scenario, from_s=10))            # the text, from ten seconds on
+    show(17).save(Path("run.html"))             # the run of a seed, in one file that needs nothing else
 
-A number in place of FILE tells of the run of that seed. The same scenario gives the same files, byte for byte.
+The same scenario gives the same text and picture, byte for byte.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+from html import escape
 from pathlib import Path
 
-from sim.draw import PROFILES, draw
+from core.replica import Replica
+from sim.draw import draw
 from sim.narrator import tell
 from sim.picture.page import html_page
-from sim.picture.sheet import TooManyHosts, svg_file
-from sim.scenario import ScenarioError, load
+from sim.picture.sheet import svg_file
+from sim.run import MakeReplica, Report
+from sim.scenario import Scenario
 from sim.story import Story
 from sim.transcript import transcript
 
-
-def story_of(source: str, profile: str = "all") -> Story:
-    """Return the story of a scenario file, or of the run of a seed with a profile. Raises: ScenarioError, OSError."""
-    if source.isdecimal():
-        return tell(draw(source, profile), profile=profile)
-    return tell(load(Path(source).read_text(encoding="utf-8")))
+FRAME_HEIGHT = 700
+"""Pixels of a notebook's page; the rest is scrolled to."""
 
 
-def main(arguments: list[str]) -> int:
-    """Tell a story; return 2 if that is not possible."""
-    parser = argparse.ArgumentParser(prog="python -m sim.timeline", description="What happened in a run.")
-    parser.add_argument("source", metavar="FILE", help="a scenario, or the number of a seed")
-    parser.add_argument("--html", metavar="OUT", type=Path, help="write a picture to this file")
-    parser.add_argument("--svg", metavar="OUT", type=Path, help="write only the drawing to this file")
-    parser.add_argument("--from", dest="begin", metavar="S", type=float, default=0.0, help="virtual seconds")
-    parser.add_argument("--until", metavar="T", type=float, help="virtual seconds")
-    parser.add_argument("--profile", choices=PROFILES, default="all", help="what the seed draws from")
-    options = parser.parse_args(arguments)
-    from_us = round(options.begin * 1_000_000)
-    until_us = None if options.until is None else round(options.until * 1_000_000)
-    try:
-        story = story_of(options.source, options.profile)
-        if options.html is not None:
-            options.html.write_text(html_page(story, from_us=from_us, until_us=until_us), encoding="utf-8")
-        if options.svg is not None:
-            options.svg.write_text(svg_file(story, from_us=from_us, until_us=until_us), encoding="utf-8")
-    except (ScenarioError, TooManyHosts, OSError, UnicodeDecodeError) as error:
-        print(f"{options.source}: {error}", file=sys.stderr)
-        return 2
-    if options.html is None and options.svg is None:
-        # Names in a scenario file may hold what no output can, such as half of a surrogate pair.
-        text = transcript(story, from_us=from_us, until_us=until_us)
-        print(text.encode(errors="replace").decode(), end="")
-    return 0
+class Picture:
+    """One run, ready to be looked at."""
+
+    def __init__(self, story: Story, *, from_us: int = 0, until_us: int | None = None) -> None:
+        self.story = story
+        """What happened."""
+        self._from_us, self._until_us = from_us, until_us
+
+    @property
+    def text(self) -> str:
+        """Return a line per event, a column per host."""
+        return transcript(self.story, from_us=self._from_us, until_us=self._until_us)
+
+    @property
+    def html(self) -> str:
+        """Return a page that needs no other file. Raises: TooManyHosts."""
+        return html_page(self.story, from_us=self._from_us, until_us=self._until_us)
+
+    @property
+    def svg(self) -> str:
+        """Return the drawing alone. Raises: TooManyHosts."""
+        return svg_file(self.story, from_us=self._from_us, until_us=self._until_us)
+
+    def save(self, path: Path) -> None:
+        """Write text, page or drawing, as the end of the name says. Raises: OSError, TooManyHosts, ValueError."""
+        kinds = {".html": "html", ".svg": "svg", ".txt": "text"}
+        if path.suffix not in kinds:
+            raise ValueError(f"{path}: a picture is written to a file that ends in {', '.join(kinds)}")
+        path.write_text(getattr(self, kinds[path.suffix]), encoding="utf-8")
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show. A frame keeps the page's style and that of the notebook apart."""
+        page = escape(self.html, quote=True)
+        return f'<iframe srcdoc="{page}" width="100%" height="{FRAME_HEIGHT}" frameborder="0"></iframe>'
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def show(
+    source: Scenario | Report | int,
+    *,
+    profile: str = "all",
+    from_s: float = 0.0,
+    until_s: float | None = None,
+    make: MakeReplica = Replica,
+) -> Picture:
+    """Play a scenario, what a report tells of, or the run of a seed, and return its picture between two times.
+
+    It is played anew, so a planted bug must still be there.
+    """
+    if isinstance(source, int):
+        story = tell(draw(source, profile), make, profile=profile)
+    else:
+        story = tell(source.scenario if isinstance(source, Report) else source, make)
+    until_us = None if until_s is None else round(until_s * 1_000_000)
+    return Picture(story, from_us=round(from_s * 1_000_000), until_us=until_us)

@@ -31,7 +31,7 @@ weave connect       [--replace] [<peer> ...]
       rmpeer        [--force] <peer> ...
 
 weave lab           up <file> | down | exec <host> -- <command> | cut <a> <b> | heal <a> <b> | status
-weave sim           explore --seeds <a>:<b> | shrink <file> | replay <file> | record <file> <seed>
+weave sim           explore --seeds <a>:<b> | shrink <file> | replay <file> | timeline <file> | record <file> <seed>
 
 where <peer>      = <ip address or host name>[:<port>]
       <addr>      = [ip:]<cidr> | net:<cidr> | net:default

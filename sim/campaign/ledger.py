@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sim.campaign.code import code_id
 from sim.campaign.result import Result, ResultError, line_of, result_of
 
 
@@ -52,11 +53,10 @@ class Ledger:
         whole = data.rpartition(b"\n")[0]
         kept = len(whole) + 1 if whole else 0
         for number, result in self._results(whole):
-            if result.profile != self.profile:
-                raise LedgerError(
-                    f"{self.path}, line {number}: field 'profile': {result.profile!r}, but now {self.profile!r} is "
-                    "asked for: results of both do not belong together, choose another file"
-                )
+            for name, then, now in (("profile", result.profile, self.profile), ("code", result.code, code_id())):
+                if then != now:
+                    text = f"{then!r}, now it is {now!r}: results of both do not belong together, begin a new file"
+                    raise LedgerError(f"{self.path}, line {number}: field '{name}': {text}")
             self.done[result.seed] = result
         if kept < len(data):
             os.truncate(self.path, kept)

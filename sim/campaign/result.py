@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 
 from core.replica import Replica
+from sim.campaign.code import code_id
 from sim.run import MakeReplica
 from sim.scenario import dump
 from sim.seeds import run_seed
@@ -33,6 +34,8 @@ class Result:
     """Which."""
     profile: str
     """What its swarm looked at."""
+    code: str
+    """Which code ran it."""
     hosts: int
     """Their count."""
     proof: str
@@ -93,6 +96,7 @@ def find(seed: int, profile: str, make: MakeReplica = Replica) -> Finding:
     result = Result(
         seed=seed,
         profile=profile,
+        code=code_id(),
         hosts=len(report.scenario.hosts),
         proof=report.proof,
         virtual_ms=report.virtual_ms,

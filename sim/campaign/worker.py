@@ -8,20 +8,13 @@ more than a seed.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict
 
-from sim.campaign.result import Finding, Result, find
+from sim.campaign.result import find
+from sim.campaign.wire import text_of
 
 READY = "ready"
-
-
-def finding_of(line: str) -> Finding:
-    """Read what a worker wrote."""
-    record = json.loads(line)
-    return Finding(Result(**record["result"]), record["scenario"])
 
 
 def main(profile: str) -> None:
@@ -31,7 +24,7 @@ def main(profile: str) -> None:
     os.dup2(2, 1)
     print(READY, file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(asdict(find(int(line), profile))), file=answers, flush=True)
+        print(text_of(find(int(line), profile)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from sim.campaign.result import Finding, Lost
-from sim.campaign.worker import READY, finding_of
+from sim.campaign.wire import finding_of
+from sim.campaign.worker import READY
 
 SEED_MAX_S = 900
 """A seed takes a second; one that takes a quarter of an hour does not end."""

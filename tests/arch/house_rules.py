@@ -29,6 +29,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "bench": frozenset({"bench", "crdt", "core", "datapath", "adapters", "sim"}),
 }
 """Beyond the standard library. Source: design §3."""
+CLUSTER_ENGINE = "sim/campaign/shards.py"
+"""Campaigns may run on a Dask cluster, which is an optional extra: imported only when one is asked for."""
 COMPOSITION_ROOT = "adapters/agent.py"
 """The one adapter that sees the datapath."""
 ENTRY_POINTS = ("adapters/control/cli.py",)
@@ -106,6 +108,8 @@ def _import_problems(path: str, package: str, tree: ast.AST) -> Iterator[Problem
 def _is_exception(path: str, top: str, item: Import) -> bool:
     if path == COMPOSITION_ROOT:
         return top == "datapath"
+    if path == CLUSTER_ENGINE:
+        return top == "distributed" and item.is_lazy
     return path in ENTRY_POINTS and top == "sim" and item.is_lazy
 
 

@@ -187,17 +187,44 @@ def test_files_that_cannot_be_read_are_named(
         (["explore", "--seeds", "-1:2"], "expected one argument"),
         (["explore", "--seeds", "0:2", "--jobs", "0"], "expected a number from 1 on, found '0'"),
         (["explore", "--seeds", "0:2", "--profile", "none"], "invalid choice: 'none'"),
+        (["explore", "--seeds", "0:2", "--engine", "mpi"], "invalid choice: 'mpi'"),
+        (["explore", "--seeds", "0:2", "--engine", "dask"], "--engine dask needs --scheduler ADDRESS"),
+        (["explore", "--seeds", "0:2", "--scheduler", "x"], "--scheduler is for --engine dask"),
+        (["explore", "--seeds", "0:2", "--engine", "dask", "--scheduler", "x", "--jobs", "2"], "--jobs is for this"),
         (["explore", "--seeds", "0:2", "--resume"], "--resume needs --out FILE"),
         (["explore", "--seeds", "0:2", "--out", "no/where"], "cannot write no/where: No such file or directory"),
         (["replay", "x", "--until", "soon"], "expected seconds like 12.5, found 'soon'"),
         (["replay", "."], "cannot read .: Is a directory"),
         (["shrink", "nothing.json"], "cannot read nothing.json: No such file or directory"),
+        (["timeline", "x.json"], "cannot read x.json: No such file or directory"),
+        (["timeline", "0", "--html", "no/where"], "cannot write no/where: No such file or directory"),
+        (["timeline", str(1 << 63)], "is no seed"),
+        (["timeline", "0", "--from", "-1"], "expected seconds like 12.5"),
         (["record", "no/where", "1"], "cannot write no/where: No such file or directory"),
     ],
 )
 def test_mistakes_are_named(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert cli.main(words) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_recording_is_for_replays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "r").write_bytes(b"weave recording 1\n")
+    for verb in ("timeline", "shrink"):
+        assert cli.main([verb, "r"]) == 1
+        assert "r is a recording of one agent: 'weave sim replay' plays it" in capsys.readouterr().err
+
+
+def test_names_that_cannot_be_written_are_written_as_json_has_them(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(monkeypatch)
+    odd = replace(failing(), title="half \ud800 a character")
+    (folder / "f.json").write_text(dump(odd), "utf-8", "backslashreplace")
+    assert cli.main(["replay", "f.json"]) == 1
+    assert "half ? a character" in capsys.readouterr().out
+    assert cli.main(["shrink", "f.json"]) == 0
+    assert load((folder / "f-small.json").read_text()).title == odd.title
 
 
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,7 @@ def test_a_campaign_without_failures_is_clean() -> None:
     campaign = explore(range(3), engine=Oracle(), watcher=log)
     assert campaign.is_clean
     assert str(campaign).startswith("3 of 3 seeds run, 0 failed, 0 lost; ")
+    assert campaign._repr_html_().startswith("<pre>3 of 3 seeds run")
     assert (log.steps, log.texts, log.ended) == ([0, 1, 2, 3], [], True)
 
 

@@ -2,7 +2,7 @@
 
 When what an agent decides or what a run does has changed for a reason, the golden file changes with it. Write it anew,
 
-    python -m sim.timeline tests/unit/sim/golden/split.json > tests/unit/sim/golden/split.txt
+    python -m sim timeline tests/unit/sim/golden/split.json > tests/unit/sim/golden/split.txt
 
 and read the difference before it is committed: it says what the change means for a cluster. The proof is not compared.
 
@@ -22,7 +22,7 @@ from sim.scenario import load
 from sim.transcript import TIME_WIDTH, heading, time_text, transcript
 
 GOLDEN = Path(__file__).parent / "golden"
-REWRITE = "python -m sim.timeline tests/unit/sim/golden/split.json > tests/unit/sim/golden/split.txt"
+REWRITE = "python -m sim timeline tests/unit/sim/golden/split.json > tests/unit/sim/golden/split.txt"
 PROOF = re.compile("proof [0-9a-f]+")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sim.campaign.code import code_id
 from sim.campaign.result import Result
 
 GOOD = Result(
     seed=0,
     profile="all",
+    code=code_id(),
     hosts=3,
     proof="00ff",
     virtual_ms=60_000,

@@ -66,9 +66,16 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
         resumed(path)
 
 
-def test_results_of_another_profile_are_kept_apart(path: Path) -> None:
-    path.write_text(line_of(replace(GOOD, profile="takeover")) + "\n")
-    with pytest.raises(LedgerError, match="line 1: field 'profile': 'takeover', but now 'all' is asked for"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"profile": "takeover"}, "line 1: field 'profile': 'takeover', now it is 'all': .* begin a new file"),
+        ({"code": "0123456789ab"}, "line 1: field 'code': '0123456789ab', now it is '"),
+    ],
+)
+def test_results_that_do_not_belong_together_are_kept_apart(path: Path, changes: dict[str, str], message: str) -> None:
+    path.write_text(line_of(replace(GOOD, **changes)) + "\n")  # type: ignore[arg-type]  # both are texts
+    with pytest.raises(LedgerError, match=message):
         resumed(path)
 
 

@@ -18,8 +18,8 @@ def fake(body: str) -> tuple[str, ...]:
     program = """
     import json, os, signal, sys
     def answer(seed):
-        result = dict(seed=seed, profile="all", hosts=1, proof="", virtual_ms=1, cpu_ms=1, events=1, converged_ms=1)
-        result.update(violation="", marks={}, actions={}, outcomes={})
+        result = dict(seed=seed, profile="all", code="", hosts=1, proof="", virtual_ms=1, cpu_ms=1, events=1)
+        result.update(converged_ms=1, violation="", marks={}, actions={}, outcomes={})
         print(json.dumps(dict(result=result, scenario="")), flush=True)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -16,13 +16,13 @@ import pytest
 from drawings import SVG, area, flags, having, poles, root, strips, titles
 from stories import HOSTS, PARTED, long, parted, stormy
 
+from sim import cli
 from sim.narrator import tell
 from sim.picture import page
 from sim.picture.page import SIZE_MAX_BYTES, html_page
 from sim.picture.sheet import HOSTS_MAX, STRIPS_MAX, WIDTH, TooManyHosts, sheet_of, svg_file, title_of
 from sim.scenario import dump
 from sim.story import Performed, Story
-from sim.timeline import main
 
 ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).parents[1] / "golden" / "split.json"
@@ -189,9 +189,9 @@ def test_a_drawing_stands_alone() -> None:
 
 def test_the_same_scenario_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from sim.timeline import main;"
-        "out = Path(sys.argv[2]); main([sys.argv[1], '--html', f'{out}.html', '--svg', f'{out}.svg']);"
-        "main(sys.argv[1:2])"
+        "import sys; from pathlib import Path; from sim.cli import main;"
+        "out = Path(sys.argv[2]); main(['timeline', sys.argv[1], '--html', f'{out}.html', '--svg', f'{out}.svg']);"
+        "main(['timeline', sys.argv[1]])"
     )
     made = []
     for number in ("1", "4242"):
@@ -205,25 +205,25 @@ def test_the_same_scenario_gives_the_same_bytes_in_every_process(tmp_path: Path)
 
 def test_the_command_writes_what_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     html, svg = tmp_path / "out.html", tmp_path / "out.svg"
-    assert main([str(GOLDEN), "--html", str(html), "--svg", str(svg)]) == 0
+    assert cli.main(["timeline", str(GOLDEN), "--html", str(html), "--svg", str(svg)]) == 0
     assert capsys.readouterr().out == ""
     assert html.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert svg.read_text("utf-8").startswith("<svg")
-    assert main([str(GOLDEN), "--from", "1.0", "--until", "1.01"]) == 0
+    assert cli.main(["timeline", str(GOLDEN), "--from", "1.0", "--until", "1.01"]) == 0
     assert "attach web" in capsys.readouterr().out
 
 
 def test_the_command_prints_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "odd.json"
     file.write_text(dump(replace(PARTED, title="a", steps=())).replace('"a"', r'"a\ud800b"'), encoding="utf-8")
-    assert main([str(file)]) == 0
+    assert cli.main(["timeline", str(file)]) == 0
     assert capsys.readouterr().out.startswith("a?b\n")
 
 
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad.json"
-    assert main([str(file)]) == 2
+    assert cli.main(["timeline", str(file)]) == 1
     assert "bad.json: " in capsys.readouterr().err
     file.write_text('{"format": 1, "seed": 5}', encoding="utf-8")
-    assert main([str(file)]) == 2
+    assert cli.main(["timeline", str(file)]) == 1
     assert "field 'seed': expected a text" in capsys.readouterr().err
