@@ -83,6 +83,16 @@ class RingClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeRecord:
+    """`home/self`: where the writer gets addresses from; who allocates nothing has none."""
+
+    universe: str
+    """CIDR of the range that it was told to share."""
+    ring: str
+    """Ring id; empty while it knows none."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeedPromise:
     """`seed/promise`: Paxos acceptor state, phase one."""
 
@@ -199,6 +209,7 @@ Body = (
     | LinkRecord
     | ShortIdRecord
     | RingClaim
+    | HomeRecord
     | SeedPromise
     | SeedAccepted
     | SeedProposal
@@ -215,6 +226,7 @@ KINDS: dict[str, type[Body]] = {
     "link.1": LinkRecord,
     "id.1": ShortIdRecord,
     "ring.1": RingClaim,
+    "home.1": HomeRecord,
     "promise.1": SeedPromise,
     "accepted.1": SeedAccepted,
     "proposal.1": SeedProposal,
@@ -288,6 +300,11 @@ def address_key(ident: str, address: Address) -> str:
 def attachment_key(container: str, ifname: str) -> str:
     """Key of a container's interface."""
     return f"att/{container}/{ifname}"
+
+
+def home_key() -> str:
+    """Key of the writer's range and ring."""
+    return "home/self"
 
 
 def takeover_key() -> str:

@@ -94,6 +94,8 @@ class SpaceAsk:
     """One past the end."""
     exact: bool
     """The whole range is wanted (a claim), not just any part."""
+    ring: str = ""
+    """Ring id of the asker; empty when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ PEER_NAME_SIZE_MAX = 64
 """Bytes of UTF-8; a MAC address has 17."""
 NICKNAME_SIZE_MAX = 256
 """Bytes of UTF-8; a host name has at most 253."""
+RING_ID_SIZE_MAX = 64
+"""Bytes; ours have 12."""
 REASON_SIZE_MAX = 1024
 """Bytes of UTF-8; for people, so about a paragraph."""
 TTL_MAX = 64
@@ -305,7 +307,7 @@ def _read_buckets(fields: _Fields) -> Buckets:
 def _pack_routed(message: Routed) -> list[object]:
     body = message.body
     asked = (body.lo.to_bytes(ADDRESS_SIZE, "big"), body.hi.to_bytes(ADDRESS_SIZE, "big"))
-    said = [0, *asked, body.exact] if isinstance(body, SpaceAsk) else [1, *asked, body.why]
+    said = [0, *asked, body.exact, body.ring] if isinstance(body, SpaceAsk) else [1, *asked, body.why]
     return [message.source, message.destination, message.ttl, said]
 
 
@@ -316,7 +318,10 @@ def _read_routed(fields: _Fields) -> Routed:
     is_refusal = said.integer(0, 1) == 1
     lo, hi = said.address(), said.address()
     body: SpaceAsk | SpaceRefused
-    body = SpaceRefused(lo, hi, said.text(REASON_SIZE_MAX)) if is_refusal else SpaceAsk(lo, hi, said.boolean())
+    if is_refusal:
+        body = SpaceRefused(lo, hi, said.text(REASON_SIZE_MAX))
+    else:
+        body = SpaceAsk(lo, hi, said.boolean(), said.text(RING_ID_SIZE_MAX))
     said.end()
     return Routed(source, destination, ttl, body)
 

@@ -23,6 +23,11 @@ BEGIN: dict[str, Kind] = {**network.BEGIN, **machines.BEGIN, **kernels.BEGIN}
 """What some kinds do once, at the beginning."""
 LOSSY = 0.3
 """Share of runs whose paths lose messages all the time."""
+COUNTS = (0, 1, 2, 3, 3, 4, 5, 6)
+"""How many kinds a run has."""
+TAKEOVER_COUNTS = (0, 0, 1, 1, 2, 3)
+FORGETFUL = 0.2
+"""Share of runs in which hosts lose their memory."""
 RARE_MS = (5_000, 60_000)
 """Between two troubles of one kind where most of the time removals shall succeed."""
 
@@ -40,14 +45,12 @@ class Faults:
     def __init__(self, stage: Stage, agenda: Agenda, seed: str, profile: str) -> None:
         entropy = random.Random(f"{seed}/faults")
         chooser = Chooser(stage, agenda, entropy)
-        count = entropy.choice((0, 0, 1, 1, 2, 3) if profile == "takeover" else (0, 1, 2, 2, 3, 3, 4, 5))
-        drawn = entropy.sample(list(KINDS), count)
-        if profile == "takeover":
-            drawn = [name for name in drawn if name not in FORGETTING]
+        is_takeover = profile == "takeover"
+        forgets = not is_takeover and entropy.random() < FORGETFUL
+        pool = [name for name in KINDS if name not in (ISOLATING if forgets else FORGETTING)]
+        drawn = entropy.sample(pool, min(len(pool), entropy.choice(TAKEOVER_COUNTS if is_takeover else COUNTS)))
+        if is_takeover:
             agenda.every(0, people.BURIALS_MS, entropy, partial(people.bury_any, chooser))
-        forgets = any(name in FORGETTING for name in drawn)
-        if forgets:
-            drawn = [name for name in drawn if name not in ISOLATING]
         self.kinds = tuple(sorted(drawn))
         """What goes wrong in this run."""
         if entropy.random() < LOSSY and not forgets:
@@ -57,6 +60,6 @@ class Faults:
                 agenda.plan(0, partial(BEGIN[name], chooser))
         if "lying-fsync" in stage.scenario.allow:
             agenda.every(0, PAUSE_MS, entropy, partial(machines.lie, chooser))
-        pause_ms = RARE_MS if profile == "takeover" else PAUSE_MS
+        pause_ms = RARE_MS if is_takeover else PAUSE_MS
         for name in self.kinds:
             agenda.every(0, pause_ms, entropy, partial(KINDS[name], chooser))

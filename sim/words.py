@@ -19,6 +19,7 @@ from core.kinds import (
     AttachmentRecord,
     Body,
     FenceRecord,
+    HomeRecord,
     LinkRecord,
     PeerRecord,
     RetiredRecord,
@@ -148,6 +149,8 @@ class Words:
                 return f"{who} ends its {first}"
             case "takeover":
                 return f"{who} ends its takeover"
+            case "home":
+                return f"{who} shares no range any more"
             case "fence":
                 return f"{who} lifts its fence around {self.peer(rest)}"
             case "retired":
@@ -189,6 +192,10 @@ def _ring(words: Words, who: str, _key: str, body: RingClaim) -> str:
     if owner == who:
         return f"{who} owns {span} ({words.plain(body.why)})"
     return f"{who} gives {span} to {owner}"
+
+
+def _home(_words: Words, who: str, _key: str, body: HomeRecord) -> str:
+    return f"{who} shares {body.universe}{f' in ring {body.ring}' if body.ring else ', which is not divided yet'}"
 
 
 def _promise(words: Words, who: str, _key: str, body: SeedPromise) -> str:
@@ -247,6 +254,7 @@ _FACTS: dict[type[Body], Callable[[Words, str, str, Any], str]] = {
     LinkRecord: _link,
     ShortIdRecord: _short_id,
     RingClaim: _ring,
+    HomeRecord: _home,
     SeedPromise: _promise,
     SeedAccepted: _accepted,
     SeedProposal: _proposal,

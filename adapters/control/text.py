@@ -55,8 +55,11 @@ def peers_text(status: Status) -> str:
 
 
 def ipam_text(status: Status) -> str:
-    """Return each owner of addresses with its share; nothing while there is no ring."""
-    if status.ipam is None:
+    """Return each owner of addresses with its share; nothing while there is no ring.
+
+    Then, set off by a blank line, what waits and for what, and what somebody must know or settle.
+    """
+    if status.ipam is None or not status.ipam.owners:
         return ""
     lines = []
     for index, owner in enumerate(status.ipam.owners):
@@ -64,7 +67,9 @@ def ipam_text(status: Status) -> str:
         share = 100 * owner.addresses / status.ipam.size
         name = f"{owner.peer}({owner.nickname})"
         lines.append(f"{name:<37} {owner.addresses:8} IPs ({share:04.1f}% of total) {info}")
-    return _lines(lines)
+    notes = [f"{wait.ident} waits for {' '.join(wait.wants)}: {wait.why}" for wait in status.ipam.pending]
+    notes += [*status.ipam.alarms, *status.ipam.conflicts]
+    return _lines([*lines, *(["", *notes] if notes else [])])
 
 
 def _router(status: Status) -> str:

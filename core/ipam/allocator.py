@@ -17,12 +17,24 @@ from core.ipam import asking, leaving, seed, takeover
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
+from core.ipam.homes import DECIDED_KEY
 from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
 from core.ipam.steward import Steward
 from core.ipam.waits import CATCHING_UP, NO_RING, WAITS_MAX, Callback, Failed, Found, Lacking, Wait
-from core.kinds import AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, SeedAccepted
+from core.kinds import (
+    AddressRecord,
+    HomeRecord,
+    LinkRecord,
+    PeerRecord,
+    RetiredRecord,
+    RingClaim,
+    SeedAccepted,
+    gone,
+    home_key,
+    put,
+)
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
 
@@ -215,6 +227,9 @@ class Allocator:
 
     def started(self) -> None:
         """Take up what the journal says."""
+        context = self._context
+        if self._universe is None and context.board.get(context.me, home_key(), HomeRecord) is not None:
+            context.write(gone(home_key(), HomeRecord))
         self.facts_changed()
 
     def received(self, source: PeerName, body: SpaceAsk | SpaceRefused) -> None:
@@ -240,7 +255,7 @@ class Allocator:
             return
         # Before the shortcut below: who can be reached may have changed without a fact.
         steward.takeover.step()
-        seen = self._context.board.version(RingClaim, LinkRecord, RetiredRecord, PeerRecord)
+        seen = self._context.board.version(RingClaim, LinkRecord, RetiredRecord, PeerRecord, HomeRecord)
         if seen == self._seen:
             return
         self._seen = seen
@@ -272,21 +287,31 @@ class Allocator:
         For the Replica: once in sync, after this life's first fact, and in the `apply` in which it writes
         `PeerRecord.adopts`. Until then nothing is given.
         """
-        bodies = tuple(earlier_facts(self._context))
+        context, seed = self._context, self._seed
+        bodies = tuple(earlier_facts(context))
+        for _, body in bodies:
+            if isinstance(body, HomeRecord) and seed is not None:
+                seed.homes.former = body.ring
         for key, body in bodies:
-            if isinstance(body, SeedAccepted) and key == seed.DECIDED_KEY and self._seed is not None:
-                self._seed.recall(body)
+            if isinstance(body, SeedAccepted) and key == DECIDED_KEY and seed is not None:
+                seed.recall(body)
             elif isinstance(body, AddressRecord) and self._held.at(Address(body.address)) is None:
                 self._held.take(ident_of(key), Cidr(Address(body.address), body.prefix))
-        claims = [(key, body) for key, body in bodies if isinstance(body, RingClaim)]
-        if self._seed is None or not claims:
-            return True
+        if seed is not None:
+            seed.step()
+        claims = {key: body for key, body in bodies if isinstance(body, RingClaim)}
         steward = self._make_steward()
-        if steward is None or self._seed.ring is None:
+        if claims and seed is not None and steward is None:
             return False
-        prefix = f"ring/{self._seed.ring.ring_id}/"
-        self._context.mark("ipam.adopted-earlier-life")
-        steward.space.adopt(claim for key, claim in claims if key.startswith(prefix))
+        prefix = None if seed is None or seed.ring is None else f"ring/{seed.ring.ring_id}/"
+        ours = {key: claim for key, claim in claims.items() if prefix is not None and key.startswith(prefix)}
+        if steward is not None and ours:
+            context.mark("ipam.adopted-earlier-life")
+            steward.space.adopt(ours.values())
+        for key, claim in claims.items():
+            # Of other rings, in which this host may live again: as they are, for there nothing was said since.
+            if key not in ours and context.board.get(context.me, key, RingClaim) is None:
+                context.write(put(key, claim))
         return True
 
     @property

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from core.context import Context
-from core.ipam.ring import RingView
+from core.ipam.homes import Homes
+from core.ipam.ring import Ring
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, PeerName
 
@@ -30,6 +31,7 @@ REFUSED = "refused"
 FULL = "is full"
 SILENT = "is silent"
 UNREACHABLE = "is unreachable"
+ELSEWHERE = "is elsewhere"
 
 AskKey = tuple[Address, Address, bool]
 """First address, one past the last, and whether all of it is wanted."""
@@ -61,12 +63,14 @@ class Asks:
     def __init__(
         self,
         context: Context,
-        view: Callable[[], RingView],
+        ring: Ring,
+        homes: Homes,
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
     ) -> None:
         self._context = context
-        self._view = view
+        self._ring = ring
+        self._homes = homes
         self._reachable = reachable
         self._send_to = send_to
         self._asks: dict[AskKey, _Ask] = {}
@@ -107,7 +111,7 @@ class Asks:
             if ask.donor != source or (lo, hi) != (body.lo, body.hi):
                 continue
             ask.tried[source] = REFUSED
-            if exact and self._view().owner_at(lo) == source:
+            if exact and self._ring.view().owner_at(lo) == source:
                 self._context.mark("ipam.claim-refused")
                 ask.refusal = body.why[:WHY_SIZE_MAX]
             self._advance(ask)
@@ -139,6 +143,10 @@ class Asks:
         ask = self._asks.get(key)
         return None if ask is None else ask.donor
 
+    def is_elsewhere(self, owner: PeerName) -> bool:
+        """Say whether an owner cannot be asked, for it lives in another ring by now."""
+        return self._homes.is_elsewhere(owner)
+
     def failure(self, key: AskKey) -> str:
         """Return why the claim of an address must be given up; empty while there is hope."""
         ask = self._asks.get(key)
@@ -152,13 +160,15 @@ class Asks:
         """Ask the next owner, or rest."""
         lo, hi, exact = ask.key
         ask.is_pausing = False
-        view = self._view()
+        view = self._ring.view()
         owners = [owner for owner in view.owners(lo, hi) if owner != self._context.me and owner not in ask.tried]
         ranked = sorted((-view.free_hint(owner, lo, hi), owner) for owner in owners)
         for hint, owner in ranked:
-            if not hint and not exact:
+            if self._homes.is_elsewhere(owner):
+                ask.tried[owner] = ELSEWHERE
+            elif not hint and not exact:
                 ask.tried[owner] = FULL
-            elif self._reachable(owner) and self._send_to(owner, SpaceAsk(lo, hi, exact)):
+            elif self._reachable(owner) and self._send_to(owner, SpaceAsk(lo, hi, exact, self._ring.ring_id)):
                 if ask.tried:
                     self._context.mark("ipam.asked-next-owner")
                 ask.donor = owner

@@ -7,7 +7,7 @@ only. An `observer` never votes; its wish is a proposal of round 0, which no acc
 
 Rules: an acceptor that lost its log does not vote and is not counted, because it may have voted before. A round
 carries the proposer's incarnation in its low bits, so two lives never share a ballot. What was decided is written down
-by a few peers (`seed/decided`) and wins over all else; rings of different ids are never mixed, only reported.
+by a few peers (`seed/decided`) and wins over all else; rings of different ids are never mixed, see `homes`.
 
 Source: Lamport, "Paxos Made Simple" (2001); Weave Net's `ipam/paxos`, which keeps acceptors in memory.
 """
@@ -15,13 +15,14 @@ Source: Lamport, "Paxos Made Simple" (2001); Weave Net's `ipam/paxos`, which kee
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2b
 
 from core.context import Context
+from core.ipam.homes import DECIDED_KEY as DECIDED_KEY
+from core.ipam.homes import Homes
+from core.ipam.homes import ring_id_of as ring_id_of
 from core.ipam.ring import Ring
 from core.kinds import (
     PeerRecord,
-    RingClaim,
     SeedAccepted,
     SeedPromise,
     SeedProposal,
@@ -35,7 +36,6 @@ from core.types import Address, PeerName, Subnet
 PROMISE_KEY = "seed/promise"
 ACCEPTED_KEY = "seed/accepted"
 PROPOSAL_KEY = "seed/proposal"
-DECIDED_KEY = "seed/decided"
 TIMER = "ipam/seed"
 RETRY_MS = 5_000
 """Weave Net's tick. A proposer waits this long for a rival before it outbids it."""
@@ -65,6 +65,8 @@ class Seed:
         self._is_needed = False
         self._expected = 0
         self._recorded: tuple[int, ...] | None = None
+        self.homes = Homes(context, universe)
+        """Who lives in which ring."""
         self.ring: Ring | None = None
         """The ring; None until the names are known."""
 
@@ -79,6 +81,8 @@ class Seed:
         for _ in range(STEPS_MAX):
             if self.ring is None:
                 self._learn()
+            if self._in_sync():
+                self.homes.tell()
             if self.ring is not None:
                 self._record()
                 return
@@ -86,11 +90,12 @@ class Seed:
                 return
 
     def recall(self, decision: SeedAccepted) -> None:
-        """Take up the decision that an earlier life of ours had written down."""
+        """Take up the decision that an earlier life of ours had written down; names given at launch go before it."""
+        if self._context.config.seed.mode == "seed":
+            return
         if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is None:
             self._context.mark("seed.decision-recalled")
             self._context.write(put(DECIDED_KEY, decision))
-        self.step()
 
     def timer(self) -> None:
         """Outbid a rival that got nowhere."""
@@ -122,53 +127,63 @@ class Seed:
             return "priming"
         return f"awaiting consensus (quorum: {self.quorum()}, known: {len(self._acceptors())})"
 
-    def alarm(self) -> str:
-        """Describe peers that live in another ring; empty when there are none."""
-        board = self._context.board
-        if self.ring is None:
-            return ""
-        homes: dict[PeerName, dict[str, None]] = {}
-        for peer, key, _ in board.all(RingClaim):
-            homes.setdefault(peer, {})[key.removeprefix("ring/").partition("/")[0]] = None
-        strangers = {peer: None for peer in homes if self.ring.ring_id not in homes[peer]}
-        for peer, names in self._decisions():
-            if names != self._names:
-                strangers[peer] = None
-        if not strangers:
-            return ""
-        return (
-            f"IP allocation was seeded differently by {', '.join(sorted(strangers))} "
-            f"(our ring is {self.ring.ring_id} of {', '.join(self._names)} in {self._universe}); "
-            "addresses of the two rings are kept apart: reset one side and relaunch it with the other's settings"
-        )
+    def leave(self) -> None:
+        """Take back what we know of the ring, so that the next life of this host learns it anew."""
+        self.homes.close()
+        if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is not None:
+            self._context.write(gone(DECIDED_KEY, SeedAccepted))
+
+    def stay(self) -> None:
+        """Say again what `leave` has taken back."""
+        self.homes.is_closed = False
+        self._recorded = None
+        self.step()
 
     def _learn(self) -> None:
         """Take the names from the first source that has them."""
         board, me = self._context.board, self._context.me
         own = board.get(me, DECIDED_KEY, SeedAccepted)
+        given = tuple(sorted(dict.fromkeys(self._context.config.seed.names)))
         if own is not None and own.value:
             self._adopt(own.value)
+            if given and given != own.value:
+                self._context.note(
+                    "WARN",
+                    f"--ipalloc-init seed={','.join(given)} is ignored: the range was divided among "
+                    f"{','.join(own.value)} before; 'weave reset' forgets that",
+                )
         elif self._context.config.seed.mode == "seed":
-            self._adopt(tuple(sorted(dict.fromkeys(self._context.config.seed.names))))
-        else:
-            decisions = sorted(names for _, names in self._decisions())
-            chosen = decisions[0] if decisions else self._chosen()
-            if chosen:
-                self._adopt(chosen)
+            self._adopt(given)
+        elif self._in_sync():
+            self._adopt(self._prevailing() or self._chosen())
+
+    def _prevailing(self) -> tuple[str, ...]:
+        """Return the decision that counts among those written down; empty when there is none.
+
+        As a rule there is one. Of several it is that by which we have lived before, else that by which most live.
+        """
+        decisions = dict.fromkeys(names for _, names in self._decisions())
+
+        def order(names: tuple[str, ...]) -> tuple[bool, int, tuple[str, ...]]:
+            ring = ring_id_of(self._universe, names)
+            return ring != self.homes.former, -self.homes.count(ring), names
+
+        return min(decisions, key=order, default=())
 
     def _adopt(self, names: tuple[str, ...]) -> None:
         if not names:
             return
         self._names = names
         division = divide(self._universe.lo, self._universe.hi, tuple(PeerName(name) for name in names))
-        self.ring = Ring(self._context.board, ring_id_of(self._universe, names), self._universe, division)
+        ring_id = self.homes.ring = ring_id_of(self._universe, names)
+        self.ring = Ring(self._context.board, ring_id, self._universe, division)
         if self._is_needed:
             self._context.timer(TIMER, None)
 
     def _record(self) -> None:
         """Write the decision down unless enough others have, and withdraw our proposal."""
         board, me = self._context.board, self._context.me
-        if not self._in_sync():
+        if not self._in_sync() or self.homes.is_closed:
             return
         seen = board.version(SeedAccepted, SeedProposal)
         if seen == self._recorded:
@@ -297,11 +312,6 @@ class Seed:
         if record is not None and record.adopts:
             return False
         return len(self._context.store.lives(peer)) <= 1
-
-
-def ring_id_of(universe: Subnet, names: tuple[str, ...]) -> str:
-    """Name a ring after everything that its initial division depends on."""
-    return blake2b(f"{universe}\0{','.join(names)}".encode(), digest_size=6).hexdigest()
 
 
 def divide(lo: Address, hi: Address, names: tuple[PeerName, ...]) -> tuple[Part, ...]:

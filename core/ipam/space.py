@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator
 
 from core.context import Context
 from core.ipam.held import Held
+from core.ipam.homes import Homes
 from core.ipam.retired import departed
 from core.ipam.ring import RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
 from core.kinds import NOBODY, AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, gone, put, ring_key
-from core.types import Address, PeerName, Subnet
+from core.types import Address, PeerName
 from crdt.intervals import IntervalMap
 
 CLAIMS_TIDY = 128
@@ -41,11 +42,11 @@ Addition = tuple[Address, Address, Statement]
 class Space:
     """Our ranges in one ring."""
 
-    def __init__(self, context: Context, ring: Ring, universe: Subnet, held: Held) -> None:
+    def __init__(self, context: Context, ring: Ring, held: Held, homes: Homes) -> None:
         self._context = context
         self._ring = ring
-        self._universe = universe
         self._held = held
+        self._homes = homes
         self._seen: RingView | None = None
         self._ranges: tuple[Run, ...] = ()
         self._squatted_at: tuple[object, ...] = ()
@@ -63,20 +64,24 @@ class Space:
             self._seen = view
         return self._ranges
 
+    def owners(self) -> dict[PeerName, int]:
+        """Return who owns how many addresses of the ring, by name."""
+        return self._ring.view().shares()
+
     def owns(self, address: Address) -> bool:
         """Say whether an address is ours to give."""
         return any(run.lo <= address < run.hi for run in self.ranges())
 
     def free_runs(self, lo: int, hi: int) -> Iterator[Range]:
         """Yield the longest free ranges of ours in `[lo, hi)`, ascending."""
-        squatted = self._squatted()
+        squatted, is_split = self._squatted(), bool(self._homes.strangers())
         last: Range | None = None
         for run in self.ranges():
             at, end = max(lo, run.lo), min(hi, run.hi)
             if at >= end:
                 continue
             used = self._held.between(at, end)
-            if run.generation and squatted:
+            if squatted and (run.generation or is_split):
                 self._context.mark("ipam.squatted")
                 inside = squatted[bisect_left(squatted, at) : bisect_left(squatted, end)]
                 used = sorted(dict.fromkeys([*used, *inside]))
@@ -108,8 +113,9 @@ class Space:
         return sum(end - start for start, end in self.free_runs(lo, hi))
 
     def squatter(self, address: Address) -> PeerName | None:
-        """Return the peer that still uses an address which was taken over from it."""
-        if any(run.generation and run.lo <= address < run.hi for run in self.ranges()):
+        """Return the peer that uses an address of ours, which was taken over from it or is in its range, too."""
+        is_split = bool(self._homes.strangers())
+        if any((run.generation or is_split) and run.lo <= address < run.hi for run in self.ranges()):
             for peer, record in self._foreign_records():
                 if record.address == address:
                     return peer
@@ -165,7 +171,7 @@ class Space:
 
     def adopt(self, claims: Iterable[RingClaim]) -> None:
         """Say again what an earlier life of this host said."""
-        sound = [claim for claim in claims if is_sound(claim, self._universe)]
+        sound = [claim for claim in claims if is_sound(claim, self._ring.universe)]
         self._restate([(Address(claim.lo), Address(claim.hi), _statement(claim)) for claim in sound])
 
     def _hand_over(self, lo: Address, hi: Address, peer: PeerName) -> None:
@@ -255,8 +261,8 @@ class Space:
         return tuple(sorted(own, key=_claim_lo))
 
     def _squatted(self) -> list[Address]:
-        """Return the addresses that others use, if any space of ours was once taken over."""
-        if not any(run.generation for run in self.ranges()):
+        """Return the addresses that others use, if they may be ours: taken over, or shared with strangers."""
+        if not self._homes.strangers() and not any(run.generation for run in self.ranges()):
             return []
         version = self._context.board.version(AddressRecord, RetiredRecord, LinkRecord, PeerRecord)
         if version != self._squatted_at:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.context import Context
 from core.ipam.fences import takeovers
 from core.ipam.held import Held, ident_of
+from core.ipam.labels import Labels
 from core.ipam.retired import PREFIX as RETIRED
 from core.ipam.retired import departed, removals
 from core.ipam.ring import RingView
@@ -15,7 +16,7 @@ from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
 from core.ipam.waits import Wait
-from core.kinds import NOBODY, AddressRecord, PeerRecord, RetiredRecord, peer_key
+from core.kinds import NOBODY, AddressRecord, RetiredRecord
 from core.types import Address, Cidr, PeerName, address_text, utc_text
 
 ALL_LOST = "all IP ranges owned by unreachable peers - use 'rmpeer' if they are dead"
@@ -124,9 +125,9 @@ def describe(
     universe = context.config.universe
     assert universe is not None, "allocation is on"
     view = None if seed.ring is None else seed.ring.view()
-    alarm = seed.alarm()
+    alarm, labels = seed.homes.alarm(), Labels(context)
     free = 0 if space is None else space.free_count(universe.lo, universe.hi)
-    owners = () if view is None else _owners(context, view, reachable)
+    owners = () if view is None else _owners(context, labels, view, reachable)
     return IpamStatus(
         universe=str(universe),
         size=universe.hi - universe.lo,
@@ -136,13 +137,13 @@ def describe(
         quorum=seed.quorum(),
         ring_id="" if seed.ring is None else seed.ring.ring_id,
         owners=owners,
-        entries=() if view is None else _entries(context, view),
+        entries=() if view is None else _entries(context, labels, view),
         free=free,
         held=_held(held),
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
-        conflicts=_conflicts(context, view)[:CONFLICTS_SHOWN_MAX],
-        alarms=((alarm,) if alarm else ()) + tuple(_removals(context, takeover, reachable)),
+        conflicts=_conflicts(context, labels, view)[:CONFLICTS_SHOWN_MAX],
+        alarms=((alarm,) if alarm else ()) + tuple(_removals(context, labels, takeover, reachable)),
     )
 
 
@@ -154,7 +155,9 @@ def _state(owners: tuple[OwnerStatus, ...], waits: tuple[tuple[Wait, str], ...])
     return ALL_LOST if is_lost else WAITING
 
 
-def _owners(context: Context, view: RingView, reachable: Callable[[PeerName], bool]) -> tuple[OwnerStatus, ...]:
+def _owners(
+    context: Context, labels: Labels, view: RingView, reachable: Callable[[PeerName], bool]
+) -> tuple[OwnerStatus, ...]:
     me, shares = context.me, view.shares()
     shares.pop(NOBODY, None)
     active: dict[PeerName, int] = {}
@@ -164,7 +167,7 @@ def _owners(context: Context, view: RingView, reachable: Callable[[PeerName], bo
     return tuple(
         OwnerStatus(
             peer=peer,
-            nickname=_nickname(context, peer),
+            nickname=labels.nickname(peer),
             addresses=shares.get(peer, 0),
             active=active.get(peer, 0),
             is_reachable=peer == me or reachable(peer),
@@ -173,13 +176,13 @@ def _owners(context: Context, view: RingView, reachable: Callable[[PeerName], bo
     )
 
 
-def _entries(context: Context, view: RingView) -> tuple[EntryStatus, ...]:
+def _entries(context: Context, labels: Labels, view: RingView) -> tuple[EntryStatus, ...]:
     return tuple(
         EntryStatus(
             lo=run.lo,
             size=run.hi - run.lo,
             peer=run.owner,
-            nickname=_nickname(context, run.owner),
+            nickname=labels.nickname(run.owner),
             is_known=context.board.incarnation(run.owner) is not None,
             generation=run.generation,
             epoch=run.epoch,
@@ -207,11 +210,11 @@ def _pending(wait: Wait, why: str) -> PendingStatus:
     return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), is_claim, why)
 
 
-def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
+def _conflicts(context: Context, labels: Labels, view: RingView | None) -> tuple[str, ...]:
     dead = departed(context)
     lines = []
     for conflict in () if view is None else view.conflicts:
-        loser, winner = (_label(context, owner) for owner in conflict.owners)
+        loser, winner = (labels.of(owner) for owner in conflict.owners)
         lines.append(
             f"{address_text(conflict.lo)}-{address_text(Address(conflict.hi - 1))} was taken over by both {loser} and "
             f"{winner}: {winner} counts; restart the containers of {loser} that use it"
@@ -223,51 +226,44 @@ def _conflicts(context: Context, view: RingView | None) -> tuple[str, ...]:
     for address in sorted(users):
         if len(users[address]) > 1:
             text = address_text(Address(address))
-            names = " and ".join(f"{ident} on {_label(context, peer)}" for peer, ident in users[address])
+            names = " and ".join(f"{ident} on {labels.of(peer)}" for peer, ident in users[address])
             peers = dict.fromkeys(peer for peer, _ in users[address])
-            lines.append(f"{text} is used by {names}{_causes(context, peers)}: restart all but one of them")
+            lines.append(f"{text} is used by {names}{_causes(context, labels, peers)}: restart all but one of them")
     return tuple(lines)
 
 
-def _causes(context: Context, peers: Iterable[PeerName]) -> str:
+def _causes(context: Context, labels: Labels, peers: Iterable[PeerName]) -> str:
     """Say who removed any of these peers while it lived, and when."""
-    texts = [_removal_text(context, peer, taker, record) for peer in peers for taker, record in removals(context, peer)]
+    texts = [_removal_text(labels, peer, taker, record) for peer in peers for taker, record in removals(context, peer)]
     return f" ({'; '.join(texts)})" if texts else ""
 
 
-def _removal_text(context: Context, peer: PeerName, taker: PeerName, record: RetiredRecord) -> str:
+def _removal_text(labels: Labels, peer: PeerName, taker: PeerName, record: RetiredRecord) -> str:
     when = utc_text(record.at_ms)
     how = "with --force " if record.missing else ""
-    return f"{_label(context, taker)} removed {_label(context, peer)} {how}on {when}"
+    return f"{labels.of(taker)} removed {labels.of(peer)} {how}on {when}"
 
 
-def _removals(context: Context, takeover: Takeover | None, reachable: Callable[[PeerName], bool]) -> list[str]:
+def _removals(
+    context: Context, labels: Labels, takeover: Takeover | None, reachable: Callable[[PeerName], bool]
+) -> list[str]:
     """Tell of takeovers under way, and of peers that have come back after one."""
     lines = []
     for taker, record in sorted(takeovers(context).items()):
-        names = ", ".join(_label(context, PeerName(target)) for target in record.targets)
-        line = f"{_label(context, taker)} is removing {names} since {utc_text(record.since_ms)}"
+        names = ", ".join(labels.of(PeerName(target)) for target in record.targets)
+        line = f"{labels.of(taker)} is removing {names} since {utc_text(record.since_ms)}"
         if taker == context.me and takeover is not None:
             waits = ", ".join(
-                _label(context, peer) + ("" if reachable(peer) else " (unreachable)") for peer in takeover.waits_for()
+                labels.of(peer) + ("" if reachable(peer) else " (unreachable)") for peer in takeover.waits_for()
             )
             line += f"; it waits for {waits}" if waits else ""
         lines.append(line)
     dead = departed(context)
     peers = dict.fromkeys(PeerName(key.removeprefix(RETIRED)) for _, key, _ in context.board.all(RetiredRecord))
     for peer in sorted(peers):
-        texts = "; ".join(_removal_text(context, peer, taker, record) for taker, record in removals(context, peer))
+        texts = "; ".join(_removal_text(labels, peer, taker, record) for taker, record in removals(context, peer))
         if peer == context.me:
             lines.append(f"{texts}: this host's addresses are another's now; its containers keep those they have")
         elif peer not in dead:
             lines.append(f"{texts}, and it has come back: its containers keep the addresses that they have")
     return lines
-
-
-def _nickname(context: Context, peer: PeerName) -> str:
-    record = context.board.get(peer, peer_key(), PeerRecord)
-    return "" if record is None else record.nickname
-
-
-def _label(context: Context, peer: PeerName) -> str:
-    return _nickname(context, peer) or peer

@@ -8,12 +8,12 @@ from core.context import Context
 from core.ipam.asking import Asks
 from core.ipam.fences import takeovers
 from core.ipam.held import Held
+from core.ipam.labels import Labels
 from core.ipam.leaving import Leaving
 from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
 from core.ipam.waits import Failed, Finder, Found, Lacking, Wait
-from core.kinds import PeerRecord, peer_key
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, PeerName, address_text
 
@@ -34,11 +34,12 @@ class Steward:
         self._context = context
         self._ring = seed.ring
         self._held = held
-        self.space = Space(context, seed.ring, context.config.universe, held)
-        self.asks = Asks(context, seed.ring.view, reachable, send_to)
-        self.leaving = Leaving(context, self.space, reachable)
+        self._homes = seed.homes
+        self.space = Space(context, seed.ring, held, seed.homes)
+        self.asks = Asks(context, seed.ring, seed.homes, reachable, send_to)
+        self.leaving = Leaving(context, seed, self.space, reachable)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
-        self._finder = Finder(context.config.universe, held, self.space, self.asks, self._label)
+        self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context))
 
     def look(self, wait: Wait) -> Found | Failed | Lacking:
         """Look for what a wait wants."""
@@ -47,9 +48,12 @@ class Steward:
     def donate(self, asker: PeerName, ask: SpaceAsk) -> str:
         """Give the asker some of our free space; return why not, or nothing when a gift is or was made.
 
+        What the asker says of its ring may come earlier than its facts.
         A gift that the asker has not asserted yet is on its way: asking twice brings no second one. Who asks us for
         an address that is not ours has old facts, and will hear of the owner; it gets no answer.
         """
+        if self._homes.is_elsewhere(asker) or ask.ring not in ("", self._ring.ring_id):
+            return "you share another range, or in another way"
         if asker in self._context.board.fences:
             # It is being removed, and what it got now its remover would not know of.
             return "you are being removed"
@@ -74,7 +78,3 @@ class Steward:
             hi = Address(hi + 1)
         self.space.give(Address(lo + size // 2), hi, asker)
         return ""
-
-    def _label(self, peer: PeerName) -> str:
-        record = self._context.board.get(peer, peer_key(), PeerRecord)
-        return record.nickname if record is not None and record.nickname else peer

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from core.context import Context
 from core.ipam.electorate import ballot_of, electorate
 from core.ipam.fences import fences_for, is_held, takeovers
+from core.ipam.labels import Labels
 from core.ipam.retired import retire
 from core.ipam.ring import Ring
 from core.ipam.space import Space
-from core.kinds import PeerRecord, TakeoverRecord, gone, peer_key, put, takeover_key
+from core.kinds import TakeoverRecord, gone, put, takeover_key
 from core.types import PeerName, RequestId
 
 TIMER = "ipam/takeover"
@@ -31,8 +32,6 @@ ANSWER_MS = 30_000
 FORCE_MS = 600_000
 """How long a forced takeover waits: whoever is only cut off for a while shall not be passed over."""
 NONCE_BITS = 62
-NAMES_SHOWN_MAX = 10
-"""Peers named in one message."""
 
 
 class Takeover:
@@ -43,6 +42,7 @@ class Takeover:
         self._space = space
         self._ring = ring
         self._reachable = reachable
+        self._labels = Labels(context)
         self._request: RequestId | None = None
         self._names: dict[PeerName, str] = {}
         self._is_resumed = False
@@ -133,7 +133,7 @@ class Takeover:
     def _resume(self, record: TakeoverRecord) -> None:
         """Take up what the life before this one had begun."""
         self._is_resumed, self._is_late = True, True
-        self._names = {PeerName(target): self._nickname(PeerName(target)) or target for target in record.targets}
+        self._names = {PeerName(target): self._labels.of(target) for target in record.targets}
         if record.force:
             self._context.timer(TIMER, FORCE_MS)
 
@@ -149,7 +149,9 @@ class Takeover:
                 if shared:
                     self._context.mark("takeover.yielded")
                     names = ", ".join(self._names.get(PeerName(target), target) for target in shared)
-                    return f"{self._label(taker)} is removing {names} already: 'weave status ipam' shows how far it is"
+                    return (
+                        f"{self._labels.of(taker)} is removing {names} already: 'weave status ipam' shows how far it is"
+                    )
         return ""
 
     def _missing(self, record: TakeoverRecord) -> list[PeerName]:
@@ -196,20 +198,18 @@ class Takeover:
         names = " ".join(self._names.get(PeerName(target), target) for target in record.targets)
         if not missing:
             return f"{names} cannot be removed yet: some of what it gave away is still on its way; try again"
-        absent = [self._label(peer) for peer in missing]
-        shown = ", ".join(absent[:NAMES_SHOWN_MAX]) + (", ..." if len(absent) > NAMES_SHOWN_MAX else "")
         return (
-            f"{names} cannot be removed safely: {shown} may own addresses that came from there and did not answer "
-            f"within {ANSWER_MS // 1000} seconds; nothing was changed. Bring them up and try again; or, if they are "
-            f"dead, too, remove all at once: 'weave rmpeer {names} {' '.join(absent[:NAMES_SHOWN_MAX])}'; or add "
-            "--force, at the risk that addresses are used twice"
+            f"{names} cannot be removed safely: {self._labels.listed(missing)} may own addresses that came from there "
+            f"and did not answer within {ANSWER_MS // 1000} seconds; nothing was changed. Bring them up and try again; "
+            f"or, if they are dead, too, remove all at once: 'weave rmpeer {names} {self._labels.typed(missing)}'; "
+            "or add --force, at the risk that addresses are used twice"
         )
 
     def _answer_early(self, record: TakeoverRecord, missing: list[PeerName]) -> None:
         """Let the operator go: a forced takeover goes on by itself."""
         if self._request is None:
             return
-        absent = ", ".join(self._label(peer) for peer in missing) or "nobody"
+        absent = self._labels.listed(missing) or "nobody"
         lines = [
             f"IPs of {self._names.get(PeerName(target), target)} will be taken over when {absent} has answered, "
             f"or in {(FORCE_MS - ANSWER_MS) // 60_000} minutes without: addresses may then be used twice"
@@ -224,7 +224,7 @@ class Takeover:
         known = list(dict.fromkeys([*board.peers(), *self._ring.view().shares()]))
         matches = [peer for peer in known if peer == name]
         if not matches:
-            matches = [peer for peer in known if self._nickname(peer) == name]
+            matches = [peer for peer in known if self._labels.nickname(peer) == name]
         if not matches:
             return f"no peer is called {name}: see 'weave status peers' and 'weave status ipam' for those known"
         if len(matches) > 1:
@@ -236,10 +236,3 @@ class Takeover:
             why = "two owners would give the same addresses"
             return f"{name} is connected, or was a minute ago: stop it first and wait, for {why}"
         return (peer,)
-
-    def _nickname(self, peer: PeerName) -> str:
-        record = self._context.board.get(peer, peer_key(), PeerRecord)
-        return "" if record is None else record.nickname
-
-    def _label(self, peer: PeerName) -> str:
-        return self._nickname(peer) or peer

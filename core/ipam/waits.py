@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.ipam.asking import SILENT, UNREACHABLE, AskKey, Asks
+from core.ipam.asking import ELSEWHERE, SILENT, UNREACHABLE, AskKey, Asks
 from core.ipam.held import Held
+from core.ipam.labels import Labels
 from core.ipam.space import Space
 from core.types import Address, Cidr, PeerName, Subnet, address_text
 
 WAITS_MAX = 1024
 """Requests that may wait at once: more than a host has containers means that somebody retries without cancelling."""
-NAMES_SHOWN_MAX = 10
-"""Peers named in one message."""
+AWAY = "it was launched with another --ipalloc-range or --ipalloc-init since"
 CATCHING_UP = "catching up with the other peers"
 NO_RING = "the peers have not yet agreed who shares the address range"
 
@@ -66,14 +66,12 @@ class Lacking:
 class Finder:
     """Looks for what waits want, in our space."""
 
-    def __init__(
-        self, universe: Subnet, held: Held, space: Space, asks: Asks, label: Callable[[PeerName], str]
-    ) -> None:
+    def __init__(self, universe: Subnet, held: Held, space: Space, asks: Asks, labels: Labels) -> None:
         self._universe = universe
         self._held = held
         self._space = space
         self._asks = asks
-        self._label = label
+        self._labels = labels
 
     def look(self, wait: Wait, owner_at: Callable[[Address], PeerName | None]) -> Found | Failed | Lacking:
         """Find addresses for everything that is wanted."""
@@ -120,11 +118,12 @@ class Finder:
             squatter = self._space.squatter(address)
             if squatter is None:
                 return Found((cidr,))
-            return Failed(f"address {text} is still used on {self._label(squatter)}, from which it was taken over")
+            return Failed(f"address {text} is still used on {self._labels.of(squatter)}: free it there first")
         owner = owner_at(address)
-        name = "unknown" if owner is None else self._label(owner)
+        name = "unknown" if owner is None else self._labels.of(owner)
         key = (address, Address(address + 1), True)
-        failure = self._asks.failure(key)
+        is_away = owner is not None and self._asks.is_elsewhere(owner)
+        failure = AWAY if is_away else self._asks.failure(key)
         if failure:
             return Failed(f"address {text} is owned by other peer {name} - {failure}")
         return Lacking((key,), f"address {text} is owned by other peer {name}, which was asked for it")
@@ -133,19 +132,20 @@ class Finder:
         """Say why there is no free address, with the numbers and what to do."""
         donor = self._asks.donor(key)
         if donor is not None:
-            return f"no free address of our own in {subnet}; {self._label(donor)} was asked for some"
+            return f"no free address of our own in {subnet}; {self._labels.of(donor)} was asked for some"
         tried = self._asks.tried(key)
-        lost = [self._label(peer) for peer in tried if tried[peer] in (UNREACHABLE, SILENT)]
-        if not lost:
-            return (
-                f"no free address in {subnet}: {len(tried)} other owners, none has any; free some or use another subnet"
-            )
-        shown = ", ".join(lost[:NAMES_SHOWN_MAX]) + (", ..." if len(lost) > NAMES_SHOWN_MAX else "")
-        names = " ".join(lost[:NAMES_SHOWN_MAX])
-        return (
-            f"no free address in {subnet}: {len(tried)} other owners, {len(lost)} unreachable ({shown}); "
-            f"wait for them or run 'weave rmpeer {names}'"
-        )
+        lost = [peer for peer in tried if tried[peer] in (UNREACHABLE, SILENT)]
+        away = [peer for peer in tried if tried[peer] == ELSEWHERE]
+        problem, remedies = f"no free address in {subnet}: {len(tried)} other owners", []
+        if lost:
+            problem += f", {len(lost)} unreachable ({self._labels.listed(lost)})"
+            remedies.append(f"wait for them or run 'weave rmpeer {self._labels.typed(lost)}'")
+        if away:
+            problem += f", {len(away)} launched with other settings since ({self._labels.listed(away)})"
+            remedies.append("launch them with --ipalloc-range and --ipalloc-init as here")
+        if not remedies:
+            return f"{problem}, none has any; free some or use another subnet"
+        return f"{problem}; {'; '.join(remedies)}"
 
 
 def hosts_of(subnet: Subnet) -> tuple[Address, Address]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from playbook import HIGH, ME, Playbook
 
@@ -10,6 +11,7 @@ from adapters.control import text
 from adapters.control.metrics import Metrics
 from adapters.control.report import report
 from core.events import Allocate, Commanded, Connect, DialFailed
+from core.ipam.status import PendingStatus
 from core.status import Status
 from core.types import Instant, RequestId
 
@@ -62,6 +64,20 @@ def test_peers_targets_and_shares() -> None:
     assert text.peers_text(status) == f"{ME}(me)\n{link}\n"
     assert text.targets_text(status) == "10.0.0.7\n"
     assert text.ipam_text(status) == f"{ME + '(me)':<37}      256 IPs (100.0% of total) (1 active)\n"
+
+
+def test_the_shares_are_followed_by_what_is_blocked_and_why() -> None:
+    status = snapshot()
+    assert status.ipam is not None
+    waits = (PendingStatus("web", ("10.32.0.0/24",), False, "no free address: wait for h2"),)
+    ipam = replace(status.ipam, pending=waits, alarms=("h3 is removing h2",), conflicts=("10.32.0.9 is used by two",))
+    assert text.ipam_text(replace(status, ipam=ipam)).splitlines()[1:] == [
+        "",
+        "web waits for 10.32.0.0/24: no free address: wait for h2",
+        "h3 is removing h2",
+        "10.32.0.9 is used by two",
+    ]
+    assert text.ipam_text(replace(status, ipam=replace(ipam, owners=()))) == "", "as ever while there is no ring"
 
 
 def test_the_report_has_the_fields_that_templates_name() -> None:

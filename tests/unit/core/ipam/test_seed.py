@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ipam_cluster import Cluster, Host
+from playbook import HIGH, ME, Playbook, config, of
 
 from core.config import SeedMode
+from core.effects import Note
 from core.events import Allocate
+from core.ipam.homes import DECIDED_KEY
 from core.ipam.seed import PROPOSAL_KEY, divide, ring_id_of
 from core.kinds import RingClaim, SeedAccepted, SeedProposal, TargetRecord, put
-from core.types import Address, PeerName, subnet_of
+from core.types import Address, Instant, PeerName, subnet_of
+from crdt.fact import Origin
 from crdt.store import Store
+from crdt.stream import Stream
 
 
 def reseed(host: Host, seed: SeedMode) -> None:
@@ -175,19 +180,6 @@ def test_who_lost_the_log_does_not_vote() -> None:
     assert state(first) == "awaiting consensus (quorum: 2, known: 1)"
 
 
-def test_two_rings_are_reported_and_kept_apart() -> None:
-    cluster = Cluster(2)
-    one, two = cluster.hosts
-    reseed(two, SeedMode("seed", (two.name,)))
-    one.allocate("a")
-    two.allocate("b")
-    cluster.settle()
-    status = one.allocator.describe()
-    assert status is not None
-    assert status.alarms[0].startswith(f"IP allocation was seeded differently by {two.name} (our ring is ")
-    assert status.owners[0].addresses == 32
-
-
 def test_a_claim_under_a_senseless_key_does_no_harm() -> None:
     cluster = Cluster(2)
     one, two = cluster.hosts
@@ -203,3 +195,14 @@ def test_a_wish_is_withdrawn_once_there_is_a_ring() -> None:
     cluster.settle()
     for host in cluster:
         assert host.context.board.get(host.name, PROPOSAL_KEY, SeedProposal) is None
+
+
+def test_names_that_come_too_late_are_ignored_aloud() -> None:
+    before = put(DECIDED_KEY, SeedAccepted(0, ME, (ME,)))
+    journal = Stream.empty(Origin(ME, 1)).append((before,)).delta(0)
+    book = Playbook(config(seed=SeedMode("seed", (HIGH, ME))), (journal,))
+    (note,) = of(book.start(), Note)
+    assert note.text.startswith(f"--ipalloc-init seed={ME},{HIGH} is ignored: the range was divided among {ME} before;")
+    status = book.replica.describe(Instant(book.now_ms, 0)).ipam
+    assert status is not None
+    assert [owner.peer for owner in status.owners] == [ME]

@@ -42,7 +42,7 @@ def test_a_dead_peers_space_is_taken_over_and_all_agree() -> None:
     cluster.settle()
     assert shares(one) == [("h1", 48), ("h2", 16)]
     assert shares(two) == [("h2", 16), ("h1", 48)]
-    assert one.context.board.get(one.name, f"retired/{dead.name}", RetiredRecord) == RetiredRecord(1, 2, 0, ())
+    assert one.context.board.get(one.name, f"retired/{dead.name}", RetiredRecord) == RetiredRecord(1, 3, 0, ())
 
 
 def test_several_at_once_by_name_or_nickname() -> None:
@@ -81,9 +81,7 @@ def test_who_comes_back_stops_giving_and_what_it_uses_is_left_alone() -> None:
     assert dead.owns() == []
     request = one.claim("new", "10.32.0.48/26")
     cluster.settle()
-    assert one.reply(request) == (
-        "! Unable to claim: address 10.32.0.48 is still used on h3, from which it was taken over"
-    )
+    assert one.reply(request) == "! Unable to claim: address 10.32.0.48 is still used on h3: free it there first"
     status = dead.allocator.describe()
     assert status is not None
     assert status.stranded == (
