@@ -85,10 +85,17 @@ class FakeKernel:
         if self.is_foreign(item):
             return Refused(f"{' '.join(item.key)} exists and is not ours", "remove or rename it")
         self._tables = None
+        result = self._remove(item) if op.verb is Verb.REMOVE else self._ensure(item)
         place = attachment_of(item)
-        if place is not None and self.meddled.get(place):
+        # Repair takes more than one step: the first may only take away what stands in the way of the next.
+        if place is not None and self.meddled.get(place) and not self._is_bare(place):
             del self.meddled[place]
-        return self._remove(item) if op.verb is Verb.REMOVE else self._ensure(item)
+        return result
+
+    def _is_bare(self, place: EndpointId) -> bool:
+        """Say whether an endpoint is up without an address."""
+        is_up = any(isinstance(item, EndpointUp) and attachment_of(item) == place for item in self._objects.values())
+        return is_up and not self.addresses_of(place)
 
     def tables(self) -> Tables:
         """Return what frames see; good until something changes, but for what is learnt, which shows at once."""
