@@ -78,6 +78,8 @@ class Reach:
 
     def unreachable(self) -> list[str]:
         """Say who does not reach whom, where frames end and why; empty when I9 holds. Raises: Violation."""
+        if not self._scene.scenario.kernels:
+            return []
         members = [self._hosts[index] for index in self._scene.scenario.members()]
         ends = [(host, plug) for host in members for plug in self._traffic.plugs(host)]
         problems: list[str] = []

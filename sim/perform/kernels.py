@@ -92,7 +92,7 @@ def _clear_away(scene: Scene, action: actions.ClearAway) -> bool:
 def _leave_behind(scene: Scene, action: actions.LeaveBehind) -> bool:
     host, name = scene.world.hosts[action.host], action.container
     is_taken = (host.index, name) in scene.leftovers or name in scene.books.users[host.index]
-    if host.heart is not None or host.is_dark or is_taken:
+    if host.heart is not None or host.is_dark or is_taken or not host.config.datapath:
         return False
     scene.leftovers[host.index, name] = None
     netns, number = netns_of(name), ShortId(action.number)

@@ -137,3 +137,7 @@ def test_a_kernel_that_stays_as_it_is_not_wanted_is_a_violation(line: Watched, m
     line.perform(LoseObject(B, f"hop {number(line, A)}"))
     with pytest.raises(Violation, match=r"I8: kernel of b: missing \['hop .* for 80 s"):
         line.settle()
+
+
+def test_hosts_without_kernels_are_asked_for_no_frames() -> None:
+    assert unreachable(Watched(THREE, kernels=False)) == []

@@ -131,3 +131,8 @@ def test_all_trouble_ends() -> None:
     watched.settle()
     assert watched.world.hosts[B].kernel.foreign == ()
     assert not watched.world.hosts[A].netlink.is_mute
+
+
+def test_nothing_is_left_behind_where_there_is_no_kernel() -> None:
+    watched = Watched(kernels=False)
+    assert watched.perform(Kill(B), LeaveBehind(B, "old", 7, False)) == [True, False]
