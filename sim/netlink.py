@@ -38,6 +38,11 @@ class Netlink:
         self._entropy = entropy
         self._percents: dict[str, int] = {}
 
+    @property
+    def has_trouble(self) -> bool:
+        """Say whether requests go wrong."""
+        return bool(self._percents)
+
     def trouble(self, kind: str, percent: int) -> None:
         """Set how often something goes wrong; 0 ends it."""
         if percent:

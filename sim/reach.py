@@ -26,8 +26,8 @@ PAIRS_MAX = 200
 """At the end, so many pairs are tried; with more endpoints, each with one on every host."""
 SAMPLE_MAX = 8
 """Hosts that send something at each look; others have their turn at the next."""
-REPORT_US = 75_000_000
-"""A sweep, a retry and some time: then status names what is in the way."""
+REPORT_US = (10_000_000, 75_000_000)
+"""After so long status names what is in the way: where there is news of it, and where only the sweep finds it."""
 
 
 class Reach:
@@ -41,7 +41,7 @@ class Reach:
         self._store, self._board = store, board
         self._looks = 0
         self._lives: dict[int, int] = {}
-        self._in_the_way: dict[int, dict[tuple[str, ...], int]] = {}
+        self._in_the_way: dict[int, dict[tuple[str, ...], tuple[int, bool]]] = {}
 
     # While things happen.
 
@@ -173,12 +173,14 @@ class Reach:
         now_us = self._scene.world.now_us
         heart, foreign = host.heart, host.kernel.foreign
         before = self._in_the_way.pop(host.index, {})
-        if not foreign or host.is_paused or not isinstance(heart, Replica):
+        if not foreign or host.is_paused or host.netlink.has_trouble or not isinstance(heart, Replica):
             return
-        seen = self._in_the_way[host.index] = {item.key: before.get(item.key, now_us) for item in foreign}
+        seen = self._in_the_way[host.index] = {}
         for item in foreign:
-            since_us = seen[item.key]
-            if now_us - since_us < REPORT_US or item.key not in {wanted.key for wanted in heart.desired()}:
+            since_us, was_mute = before.get(item.key, (now_us, False))
+            seen[item.key] = (since_us, was_mute or host.netlink.is_mute)
+            is_late = now_us - since_us >= REPORT_US[seen[item.key][1]]
+            if not is_late or item.key not in {wanted.key for wanted in heart.desired()}:
                 continue
             name = " ".join(item.key)
             if not any(name in trouble.what for trouble in heart.describe(host.clock.at(now_us)).kernel):

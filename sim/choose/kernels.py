@@ -55,7 +55,7 @@ def _squat(chooser: Chooser) -> Iterator[Action]:
     host = chooser.host()
     objects = () if host is None else host.kernel.observe()
     named = [item for item in objects if isinstance(item, Bridge | VxlanPort | Endpoint)]
-    if host is not None and named:
+    if host is not None and named and not host.kernel.foreign:
         index = HostIndex(host.index)
         yield actions.Squat(index, " ".join(chooser.entropy.choice(named).key))
         chooser.later(chooser.entropy.choice(REPAIR_MS), lambda: iter((actions.ClearAway(index),)))

@@ -127,7 +127,7 @@ def test_a_usurper_that_status_does_not_name_is_a_violation(line: Watched, monke
     monkeypatch.setattr("core.reconcile.reconciler.Reconciler.failures", ())
     line.perform(Squat(A, "vxlan vxlan-6784"))
     with pytest.raises(Violation, match="something that is not ours is called vxlan vxlan-6784 on a"):
-        line.wait(80_000)
+        line.wait(20_000)
 
 
 def test_a_kernel_that_stays_as_it_is_not_wanted_is_a_violation(line: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
