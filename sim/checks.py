@@ -1,6 +1,7 @@
 """What must hold: always (I1 to I5, I7), and once faults have stopped (I8, I9). Numbers as in the list of the design.
 
-I1  a number of an origin names one fact for ever, and nothing is said before it is durable
+I1  a number of an origin names one fact for ever, also to those who do not understand it; nothing is said before it is
+    durable
 I2  no address is given to two containers, and none is on two interfaces; where nobody could have known, because a
     host was called dead and lives, or gives from another ring, the double use is shown on every host
 I3  the ranges of any joined store cover the universe; each host gives only from its own; there is one ring, or all
@@ -33,6 +34,7 @@ from sim.books import Violation
 from sim.bounds import excess
 from sim.host import Host
 from sim.reach import Reach
+from sim.relayed import Relayed
 from sim.rings import Rings
 from sim.stage import Stage
 
@@ -53,6 +55,7 @@ class Checks:
         self._rings = Rings(stage, self._board)
         self._reach = Reach(stage, self._store, self._board)
         self._differs: dict[int, tuple[dict[tuple[str, ...], KernelObject], int]] = {}
+        self._relayed = Relayed()
 
     # While things happen.
 
@@ -174,6 +177,7 @@ class Checks:
 
         Raises: Violation.
         """
+        self._check_relayed()
         for index in self._stage.scenario.members():
             host = self._world.hosts[index]
             heart = host.heart
@@ -200,6 +204,7 @@ class Checks:
         for delta in deltas:
             if delta.origin.peer != host.config.peer:
                 continue
+            self._relayed.observe(host, delta)
             result = self._store.join(delta)
             if isinstance(result, Joined):
                 self._board.absorb(delta.origin, result.changed, result.removed)
@@ -221,6 +226,15 @@ class Checks:
             self._differs[host.index] = (want, now_us)
         elif now_us - since_us > REPAIR_US:
             raise Violation(f"I8: {problem} for {REPAIR_US // 1_000_000} s")
+
+    def _check_relayed(self) -> None:
+        """Check that everybody holds untouched what it does not understand."""
+        if any(name in self._stage.scenario.allow for name in ("amnesia", "lying-fsync")):
+            return
+        members = [self._world.hosts[index] for index in self._stage.scenario.members()]
+        loss = self._relayed.loss([(host, host.heart) for host in members if isinstance(host.heart, Replica)])
+        if loss:
+            raise Violation(f"I1: {loss}")
 
     def _check_shown(self, host: Host, heart: Replica) -> None:
         """Check that every address in double use is a conflict in the status of a host."""

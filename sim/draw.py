@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from sim.actions import HostIndex
+from sim.names import NEXT, TODAY
 from sim.scenario import HostSpec, Scenario
 
 COUNTS = (1, 2, 3, 3, 4, 5)
@@ -22,6 +23,8 @@ UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
 
 WALLED = 0.3
 """Share of runs in which some hosts, chosen at random, have no path to each other."""
+MIXED = 0.15
+"""Share of runs in which some hosts run a later version of the software."""
 HIDDEN = 0.2
 """Share of runs in which some hosts are behind NATs."""
 
@@ -58,6 +61,8 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         walls = _graph(entropy, count)
     if entropy.random() < HIDDEN:
         hosts = _hide(entropy, hosts, walls)
+    if entropy.random() < MIXED:
+        hosts = tuple(replace(host, release=entropy.choice((TODAY, NEXT))) for host in hosts)
     return Scenario(
         seed=str(seed),
         hosts=hosts,

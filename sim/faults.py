@@ -34,7 +34,7 @@ RARE_MS = (5_000, 60_000)
 FORGETTING = ("wipes", "rollbacks", "leavers")
 ISOLATING = (
     *("cuts", "distances", "noise", "slow-lines", "clogs", "garbage", "black-holes", "nat"),
-    *("kills", "power", "gaps", "pauses", "disk", "slow-disk", "read-only", "operators", "leftovers"),
+    *("kills", "power", "gaps", "upgrades", "pauses", "disk", "slow-disk", "read-only", "operators", "leftovers"),
 )
 """A host without memory must find somebody who remembers for it."""
 

@@ -102,6 +102,12 @@ class Host:
     """Its clocks."""
     netlink: Netlink
     """The way to its kernel."""
+    release: str = ""
+    """Which version of the software it runs, see `releases`."""
+    make: MakeHeart | None = None
+    """Makes agents of that version; None for the one that the world is about."""
+    codec: Codec | None = None
+    """What that version makes of messages; None for what the world says."""
     kernel: FakeKernel = field(default_factory=FakeKernel)
     """Outlives the agent, not the machine."""
     heart: Heart | None = None

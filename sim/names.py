@@ -1,8 +1,11 @@
-"""What simulated hosts and namespaces are called."""
+"""What simulated hosts, namespaces and versions of the software are called."""
 
 from __future__ import annotations
 
 from core.types import PeerName
+
+TODAY, NEXT = "", "next"
+"""Versions of the software: the one that is tested, and one that is still to come; see `releases`."""
 
 
 def peer_name(index: int) -> PeerName:

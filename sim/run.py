@@ -26,6 +26,7 @@ from sim.agenda import Agenda
 from sim.books import Violation
 from sim.checks import Checks
 from sim.faults import Faults
+from sim.releases import install
 from sim.scenario import Scenario, Step
 from sim.stage import Stage
 from sim.witness import look
@@ -129,6 +130,7 @@ class Run:
         for index, spec in enumerate(scenario.hosts):
             if spec.behind_nat:
                 self.world.network.hide(index)
+            install(self.world.hosts[index], spec.release)
         self.stage = Stage(self.world, scenario)
         self.checks = Checks(self.stage)
         self.world.watcher = self.checks

@@ -19,9 +19,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from core.config import Config, SeedMode
 from core.types import Subnet, subnet_of
-from sim.actions import Action, HostIndex, Relaunch
+from sim.actions import Action, HostIndex, Relaunch, Upgrade
 from sim.expectation import PARTS, Expectation
-from sim.names import address_of, peer_name
+from sim.names import NEXT, TODAY, address_of, peer_name
 
 FORMAT = 1
 HOSTS_MAX = 4096
@@ -51,6 +51,8 @@ class HostSpec:
     """Whether it is there from the beginning."""
     behind_nat: bool = False
     """Nobody can call it, and others see the NAT's address instead of its own."""
+    release: str = ""
+    """Version of its software, of `releases`; empty for today's."""
     ring: str = ""
     """Its own `--ipalloc-init`, of `RINGS`; empty for that of the scenario."""
     among: tuple[HostIndex, ...] = ()
@@ -203,6 +205,15 @@ def _check_settings(scenario: Scenario) -> None:
     for place, ring in rings:
         if ring not in RINGS and (ring or place == "ring"):
             raise ScenarioError(f"field '{place}': expected one of {', '.join(RINGS)}, found {ring!r}")
+    releases = [(f"hosts[{index}].release", host.release) for index, host in enumerate(scenario.hosts)]
+    releases += [
+        (f"steps[{index}].release", step.action.release)
+        for index, step in enumerate(scenario.steps)
+        if isinstance(step.action, Upgrade)
+    ]
+    for place, release in releases:
+        if release not in (TODAY, NEXT):
+            raise ScenarioError(f"field '{place}': expected '{NEXT}' or nothing for today's, found {release!r}")
     universes = [("universe", scenario.universe), *((f"{place}universe", one.universe) for place, one in told)]
     for place, text in universes:
         if text in ("", "none") and place != "universe":

@@ -129,9 +129,8 @@ class World:
         self.trace.add(self.now_us, host.name, f"start of life {host.life}")
         if self.watcher is not None:
             self.watcher.started(host, recovered)
-        host.heart = self._make_heart(
-            host.config, recovered, random.Random(f"{self.seed}/life/{host.name}/{host.life}")
-        )
+        entropy = random.Random(f"{self.seed}/life/{host.name}/{host.life}")
+        host.heart = (host.make or self._make_heart)(host.config, recovered, entropy)
         self.apply(host, Started())
         self._look_for_containers(host, host.life)
 
@@ -343,8 +342,9 @@ class World:
         found = host.links.get(link)
         if found is None:
             return
-        if self._codec is not None and self._codec_entropy.randrange(CODEC_EVERY) == 0:
-            message = self._codec(message)
+        codec = host.codec or self._codec
+        if codec is not None and self._codec_entropy.randrange(CODEC_EVERY) == 0:
+            message = codec(message)
         self.network.send(*found, message)
 
     def _set_timer(self, host: Host, name: str, due_ms: int | None) -> None:

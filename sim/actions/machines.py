@@ -46,6 +46,16 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The agent is stopped, and another version of the software put in its place; `Start` starts that."""
+
+    host: HostIndex
+    """Where."""
+    release: str
+    """Which version, of `releases`; empty for today's, which may be a step back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """The agent does nothing for a while and then learns of everything at once; its timers are late."""
 
@@ -159,6 +169,7 @@ MachineAction = (
     | CutPower
     | Doom
     | Start
+    | Upgrade
     | Pause
     | FillDisk
     | EmptyDisk

@@ -13,7 +13,7 @@ from sim.campaign.result import Result
 from sim.scenario import ACTIONS
 
 SCRIPTED = ("lie-about-sync", "relaunch")
-"""Goes beyond the promises by itself, so that only stories have it, never seeds."""
+"""Go beyond the promises by themselves, so that only stories have them, never seeds."""
 COLUMNS = 3
 COLUMN_WIDTH = 38
 RARE = 12

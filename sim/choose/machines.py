@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.chooser import DOWN_MS, PAUSE_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.names import NEXT, TODAY
 
 CLOCK_STEPS_MS = (3_600_000, 86_400_000, 10 * 365 * 86_400_000)
 """Largest step of an operator, of a wrong time zone, and of a machine that did not know the time at all."""
@@ -40,6 +41,14 @@ def _fill_disk(chooser: Chooser) -> Iterator[Action]:
         index = HostIndex(host.index)
         yield actions.FillDisk(index)
         chooser.later(REPAIR_MS[0], lambda: iter((actions.EmptyDisk(index),)))
+
+
+def _upgrade(chooser: Chooser) -> Iterator[Action]:
+    """Let a host go on with another version of the software, on the disk that it has."""
+    host = chooser.host()
+    if host is not None:
+        yield actions.Upgrade(HostIndex(host.index), NEXT if host.release == TODAY else TODAY)
+        chooser.later(DOWN_MS, starting(host))
 
 
 def _pause(chooser: Chooser) -> Iterator[Action]:
@@ -119,6 +128,7 @@ KINDS: dict[str, Kind] = {
     "kills": lambda chooser: _take_down(chooser, actions.Kill),
     "power": lambda chooser: _take_down(chooser, actions.CutPower),
     "gaps": _doom,
+    "upgrades": _upgrade,
     "pauses": _pause,
     "disk": _fill_disk,
     "slow-disk": _slow_disk,

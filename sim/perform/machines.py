@@ -8,6 +8,7 @@ from typing import Any
 from sim import actions
 from sim.actions import Action
 from sim.host import Doomed, Host
+from sim.releases import RELEASES, install
 from sim.scene import Scene
 
 PAUSE_MAX_MS = 120_000
@@ -55,6 +56,15 @@ def _start(scene: Scene, action: actions.Start) -> bool:
     if host.heart is not None or not scene.may_start(host):
         return False
     scene.world.start(host)
+    return True
+
+
+def _upgrade(scene: Scene, action: actions.Upgrade) -> bool:
+    host = scene.world.hosts[action.host]
+    if action.release not in RELEASES or action.release == host.release:
+        return False
+    scene.world.crash(host, power=False)
+    install(host, action.release)
     return True
 
 
@@ -154,6 +164,7 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.CutPower: _cut_power,
     actions.Doom: _doom,
     actions.Start: _start,
+    actions.Upgrade: _upgrade,
     actions.Pause: _pause,
     actions.FillDisk: _fill_disk,
     actions.EmptyDisk: _empty_disk,

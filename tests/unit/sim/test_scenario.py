@@ -75,6 +75,11 @@ def expecting(*more: dict[str, Any], **changes: Any) -> str:
         (spoil(ring="votes"), "field 'ring': expected one of consensus, seed, observer, found 'votes'"),
         (spoil(ring=""), "field 'ring': expected one of consensus"),
         (spoil(until_ms=True), "field 'until_ms': expected a number, found true"),
+        (
+            spoil(hosts=[{"nickname": "a", "release": "old"}] * 2),
+            r"field 'hosts\[0\].release': expected 'next' or nothing",
+        ),
+        (first_step(do="upgrade", source=None, target=None, host=0, release="x"), r"field 'steps\[0\].release'"),
         (spoil(walls=[[0]]), r"field 'walls\[0\]': expected 2 items, found 1"),
         (spoil(walls=[[0, 9]]), r"field 'walls\[0\]': expected a host from 0 to 1, found 9"),
         (spoil(core=[2]), r"field 'core\[0\]': expected a host from 0 to 1, found 2"),

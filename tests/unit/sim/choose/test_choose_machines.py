@@ -23,10 +23,12 @@ from sim.actions import (
     SlowDisk,
     Start,
     StepClock,
+    Upgrade,
 )
 from sim.agenda import Agenda
 from sim.choose.machines import BEGIN, KINDS, lie
 from sim.chooser import Chooser
+from sim.names import NEXT, TODAY
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ from sim.chooser import Chooser
         ("kills", (Kill, Start)),
         ("power", (CutPower, Start)),
         ("gaps", (Doom, Start)),
+        ("upgrades", (Upgrade, Start)),
         ("pauses", (Pause,)),
         ("disk", (FillDisk, EmptyDisk)),
         ("slow-disk", (SlowDisk,)),
@@ -48,6 +51,11 @@ def test_a_kind_does_what_it_is_named_for(kind: str, actions: tuple[type[Action]
     assert len(done) > 10
     assert {type(item) for item in done} <= set(actions)
     assert actions[0] in {type(item) for item in done}
+
+
+def test_hosts_are_upgraded_and_downgraded() -> None:
+    releases = {item.release for item in chosen(KINDS["upgrades"]) if isinstance(item, Upgrade)}
+    assert releases == {TODAY, NEXT}
 
 
 def test_a_slow_disk_is_fast_again() -> None:
