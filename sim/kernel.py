@@ -87,8 +87,8 @@ class FakeKernel:
         self._tables = None
         result = self._remove(item) if op.verb is Verb.REMOVE else self._ensure(item)
         place = attachment_of(item)
-        # Repair takes more than one step: the first may only take away what stands in the way of the next.
-        if place is not None and self.meddled.get(place) and not self._is_bare(place):
+        # Repair begins by taking away what stands in its way; with the first thing that is made, the excuse ends.
+        if place is not None and self.meddled.get(place) and not (op.verb is Verb.REMOVE and self._is_bare(place)):
             del self.meddled[place]
         return result
 

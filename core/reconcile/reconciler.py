@@ -2,7 +2,8 @@
 
 Noting a change is cheap and touches nothing (`dirty`); doing it happens later, batched, in plan order. Decisions rest
 on the current desire and the last knowledge of the kernel, never on history: the cache is what was dumped plus what
-the operations since then reported. Invariants: nothing is executed before the first dump; at any time at most one
+the operations since then reported. What is under way, or has failed since the last dump, is unknown: neither there nor
+not there. Invariants: nothing is executed before the first dump; at any time at most one
 Execute or DumpKernel is under way, so a dump never mixes with half-done work; an attachment with an operation that
 waits for its retry gets none of its later ones, so it cannot come up half made.
 """
@@ -60,6 +61,7 @@ class Reconciler:
         self._compute_desired = compute_desired
         self._may_remove = may_remove
         self._observed: dict[tuple[str, ...], KernelObject] | None = None
+        self._unsure: dict[tuple[str, ...], None] = {}
         self._failures: dict[Op, Failure] = {}
         self._is_busy = False
         self._is_dump_wanted = False
@@ -79,11 +81,11 @@ class Reconciler:
 
     def has(self, item: KernelObject) -> bool:
         """Say whether the kernel is known to hold exactly this object."""
-        return self._observed is not None and self._observed.get(item.key) == item
+        return self._observed is not None and item.key not in self._unsure and self._observed.get(item.key) == item
 
     def lacks(self, key: tuple[str, ...]) -> bool:
         """Say whether the kernel is known to hold nothing of ours under this key."""
-        return self._observed is not None and key not in self._observed
+        return self._observed is not None and key not in self._unsure and key not in self._observed
 
     def started(self) -> None:
         """Ask what the kernel holds."""
@@ -117,6 +119,7 @@ class Reconciler:
     def kernel_dumped(self, objects: tuple[KernelObject, ...]) -> None:
         """Replace what is known of the kernel."""
         self._observed = {item.key: item for item in objects}
+        self._unsure.clear()
         self._is_busy = False
         self._is_run_wanted = True
         self._step()
@@ -132,9 +135,12 @@ class Reconciler:
         self._is_busy = False
         for op, result in results:
             if isinstance(result, Again | Refused):
+                # It may have been done all the same, or half of it: only a look tells.
+                self._is_dump_wanted = True
                 self._failed(op, result)
             else:
                 self._failures.pop(op, None)
+                self._unsure.pop(op.object.key, None)
                 self._remember(op)
         self._step()
 
@@ -162,6 +168,7 @@ class Reconciler:
         self._is_run_wanted = len(ready) > OPS_MAX
         if ready:
             self._is_busy = True
+            self._unsure.update((op.object.key, None) for op in ready[:OPS_MAX])
             self._context.emit(Execute(ready[:OPS_MAX]))
         self._arm_retry()
 

@@ -8,7 +8,7 @@ from playbook import ME, Playbook, config, of
 from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Persist, Refusal
 from core.events import AttachAsked, ContainerGone, DetachAsked, KernelDumped, OpsDone, PersistFailed, RequestCancelled
 from core.kinds import AttachmentRecord, attachment_key
-from core.reconcile.objects import Endpoint, EndpointUp, Refused
+from core.reconcile.objects import Again, Endpoint, EndpointUp, Refused
 from core.types import RequestId
 from sim.kernel import FakeKernel
 
@@ -129,6 +129,32 @@ def test_two_refused_at_once_are_undone_one_after_the_other() -> None:
     bench.settle()
     assert replies(bench) == ["no: endpoint: no such file; start it"] * 2
     assert bench.held() == []
+
+
+def test_what_is_being_made_again_has_not_been_let_go_of() -> None:
+    bench = Bench()
+    bench.attach()
+    lost = bench.book.happens(KernelDumped(()))
+    assert of(lost, Execute), "the agent makes it again"
+    asked = bench.book.happens(DetachAsked(RequestId(2), "c1", "ethwe", ()))
+    assert of(asked, Answer) == []
+    assert bench.held() == ["10.32.0.1/24"], "it is about to be on the interface"
+
+
+def test_after_a_failure_the_kernel_is_looked_at() -> None:
+    bench = Bench()
+    asked = AttachAsked(RequestId(1), "c1", "ethwe", NETNS, (), True)
+    bench.take(bench.book.happens(asked))
+    bench.book.passes(1_000)
+    ops = of(bench.book.fires("reconcile"), Execute)[0].ops
+    for op in ops:
+        bench.kernel.execute(op)
+    results = tuple((op, Again(100, "no buffer space available")) for op in ops)
+    effects = bench.book.happens(OpsDone(results))
+    assert of(effects, Answer) == []
+    assert of(effects, DumpKernel), "it may have been done all the same"
+    bench.take(effects)
+    assert replies(bench) == ["10.32.0.1/24"], "as it was"
 
 
 def test_a_full_disk_is_told_at_once_and_leaves_nothing_behind() -> None:
