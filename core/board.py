@@ -22,6 +22,7 @@ from crdt.stream import Stream
 
 B = TypeVar("B")
 _BLANK = Page()
+_CLAIM = NAMES[RingClaim]
 
 
 class Board:
@@ -34,6 +35,7 @@ class Board:
         self._orphans: dict[PeerName, dict[int, dict[str, RingClaim]]] = {}
         self._pages: dict[PeerName, Page] = {}
         self._peers: tuple[PeerName, ...] | None = ()
+        self._holders: dict[Kind, int] = {}
         self._versions: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._ours: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._watchers: dict[Kind, list[dict[PeerName, None]]] = {}
@@ -63,23 +65,28 @@ class Board:
         peer = PeerName(origin.peer)
         newest = self._newest.get(peer, -1)
         changed, removed = tuple(changed), tuple(removed)
-        self._note_adoption(origin, changed)
-        for fact in changed:
-            if fact.kind == NAMES[RingClaim]:
-                self._claim_seqs.setdefault(peer, {}).setdefault(origin.incarnation, {})[fact.key] = fact.seq
+        if origin.incarnation != newest:
+            self._note_facts(origin, changed)
         if origin.incarnation < newest:
             self._absorb_orphans(peer, origin.incarnation, changed, removed)
             return
+        page = self._pages.get(peer, _BLANK)
         if origin.incarnation > newest:
             self._newest[peer] = origin.incarnation
             self._orphan(peer, newest)
-        page = self._pages.get(peer, _BLANK)
-        touched = page.touched(changed, removed)
+            page = _BLANK
         if origin == self._me and page is not _BLANK:
-            page.take(changed, removed)
+            step = page.take(changed, removed)
         else:
-            self._show(peer, _reading_of(page, changed, removed, stream))
-        self._note(peer, touched)
+            following, step = page.turn(changed, removed, stream)
+            if page is _BLANK:
+                self._peers = None
+            self._pages[peer] = following
+        if origin.incarnation == newest and (PeerRecord in step.touched or RingClaim in step.touched):
+            self._note_facts(origin, changed)
+        self._count(step.gained, 1)
+        self._count(step.lost, -1)
+        self._note(peer, step.touched)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -114,6 +121,10 @@ class Board:
     def version(self, *kinds: type[Body]) -> tuple[int, ...]:
         """Return a value that differs whenever facts of these kinds do."""
         return tuple([self._versions[kind] for kind in kinds])
+
+    def has(self, kind: type[Body]) -> bool:
+        """Say whether anybody shows a fact of a kind."""
+        return self._holders.get(kind, 0) > 0
 
     def version_of_ours(self, kind: type[Body]) -> int:
         """Return a value that differs whenever our own facts of this kind do."""
@@ -153,10 +164,18 @@ class Board:
         return () if page is None else page.items(kind)
 
     def all(self, kind: type[B]) -> Iterator[tuple[PeerName, str, B]]:
-        """Yield `(peer, key, body)` of all facts of a kind, by peer and key; ring claims of orphaned lives last."""
-        for peer in self.peers():
-            for key, body in self.of(peer, kind):
+        """Yield `(peer, key, body)` of all facts of a kind, by peer and key; ring claims of orphaned lives last.
+
+        O(peers) when there is any; most kinds are rare.
+        """
+        left = self._holders.get(kind, 0)
+        for peer in self.peers() if left else ():
+            facts = self.of(peer, kind)
+            for key, body in facts:
                 yield peer, key, self._as_it_counts(peer, self._newest[peer], key, body)
+            left -= bool(facts)
+            if not left:
+                break
         if kind is RingClaim:
             for peer in sorted(self._orphans):
                 for incarnation in sorted(self._orphans[peer]):
@@ -172,10 +191,9 @@ class Board:
         seq = self._claim_seqs.get(peer, {}).get(incarnation, {}).get(key, 0)
         return replace(body, owner=NOBODY) if seq > fence.get(incarnation, 0) else body
 
-    def _show(self, peer: PeerName, page: Page) -> None:
-        if peer not in self._pages:
-            self._peers = None
-        self._pages[peer] = page
+    def _count(self, kinds: Iterable[Kind], step: int) -> None:
+        for kind in kinds:
+            self._holders[kind] = self._holders.get(kind, 0) + step
 
     def _orphan(self, peer: PeerName, incarnation: int) -> None:
         """Keep the ring claims of the life that ended unless the new one has adopted it; hide everything else of it."""
@@ -200,10 +218,14 @@ class Board:
                 claims.pop(fact.key, None)
         self._versions[RingClaim] += 1
 
-    def _note_adoption(self, origin: Origin, changed: Iterable[Fact]) -> None:
+    def _note_facts(self, origin: Origin, changed: Iterable[Fact]) -> None:
+        """Remember what has an effect beyond its page: which lives are adopted, and the numbers of claims."""
         peer, key = PeerName(origin.peer), peer_key()
         for fact in changed:
-            if fact.key != key or fact.body is None:
+            if fact.kind == _CLAIM:
+                self._claim_seqs.setdefault(peer, {}).setdefault(origin.incarnation, {})[fact.key] = fact.seq
+            if fact.key != key or fact.body is None or origin.incarnation == 1:
+                # A first life has none to adopt.
                 continue
             body = parse(fact.kind, fact.body)
             if isinstance(body, PeerRecord) and min(body.adopts, origin.incarnation - 1) > self.adopted(peer):
@@ -222,22 +244,15 @@ class Board:
         page = self._pages.pop(peer, None)
         self._peers = None
         if page is not None:
+            self._count(page.kinds(), -1)
             self._note(peer, page.kinds())
 
     def _note(self, peer: PeerName, kinds: Iterable[Kind]) -> None:
+        versions, watchers, is_ours = self._versions, self._watchers, peer == self._me.peer
         for kind in kinds:
-            self._versions[kind] += 1
-            if peer == self._me.peer:
+            versions[kind] += 1
+            if is_ours:
                 self._ours[kind] += 1
-            for news in self._watchers.get(kind, ()):
-                news[peer] = None
-
-
-def _reading_of(page: Page, changed: tuple[Fact, ...], removed: tuple[str, ...], stream: Stream | None) -> Page:
-    """Return the next page, from the stream if somebody has read it already."""
-    if stream is not None and isinstance(stream.reading, Page):
-        return stream.reading
-    following = page.after(changed, removed)
-    if stream is not None:
-        stream.reading = following
-    return following
+            if kind in watchers:
+                for news in watchers[kind]:
+                    news[peer] = None

@@ -65,14 +65,15 @@ class Context:
 
         Streams that a later life of their writer has adopted are superseded, and forgotten as soon as that is known.
         """
-        peer = PeerName(delta.origin.peer)
-        assert peer != self.me or delta.origin.incarnation != self.board.incarnation(peer), "our own stream is ours"
-        if delta.origin.incarnation <= self.board.adopted(peer):
-            return Stale(delta.origin)
+        board, origin = self.board, delta.origin
+        peer = PeerName(origin.peer)
+        assert peer != self.config.peer or origin.incarnation != board.incarnation(peer), "our own stream is ours"
+        if origin.incarnation <= board.adopted(peer):
+            return Stale(origin)
         result = self.store.join(delta)
         if isinstance(result, Joined):
             self.learnt.append(delta)
-            self.board.absorb(delta.origin, result.changed, result.removed, self.store.stream(delta.origin))
+            board.absorb(origin, result.changed, result.removed, self.store.stream(origin))
             self.forget_superseded(peer)
         return result
 

@@ -7,23 +7,40 @@ is one fact, whatever its kind; what cannot be parsed is not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from core.kinds import KINDS, Body, parse
 from crdt.fact import Fact
+from crdt.stream import Stream
 
 B = TypeVar("B")
 Kind = type[object]
 """A type of bodies: one of the values of `KINDS`."""
 
 
+class Step(NamedTuple):
+    """How one page became the next."""
+
+    start: object
+    """Token of the page before."""
+    changed: tuple[Fact, ...]
+    """New facts."""
+    touched: tuple[Kind, ...]
+    """Kinds of which facts were put, replaced or removed."""
+    gained: tuple[Kind, ...]
+    """Kinds of which there was none."""
+    lost: tuple[Kind, ...]
+    """Kinds of which there is none any more."""
+
+
 class Page:
     """Parsed facts by kind and key."""
 
-    __slots__ = ("_facts", "_sorted")
+    __slots__ = ("_facts", "_sorted", "_step", "_token")
 
     def __init__(self) -> None:
+        self._token = object()
+        self._step: Step | None = None
         self._facts: dict[Kind, dict[str, Body]] = {}
         self._sorted: dict[Kind, tuple[tuple[str, Body], ...]] = {}
 
@@ -52,28 +69,60 @@ class Page:
         """Return the kinds that there are facts of."""
         return tuple(self._facts)
 
-    def touched(self, changed: Iterable[Fact], removed: Iterable[str]) -> dict[Kind, None]:
+    def touched(self, changed: tuple[Fact, ...], removed: tuple[str, ...]) -> tuple[Kind, ...]:
         """Return the kinds that a change puts, replaces or removes facts of."""
         kinds: dict[Kind, None] = {}
         for fact in changed:
-            kind = KINDS.get(fact.kind)
-            if kind is not None and fact.body is not None:
-                kinds[kind] = None
-        keys = [*(fact.key for fact in changed), *removed]
-        kinds.update((kind, None) for kind, facts in self._facts.items() if any(key in facts for key in keys))
-        return kinds
+            if fact.body is not None and fact.kind in KINDS:
+                kinds[KINDS[fact.kind]] = None
+            for kind, facts in self._facts.items():
+                if fact.key in facts:
+                    kinds[kind] = None
+        for key in removed:
+            kinds.update((kind, None) for kind, facts in self._facts.items() if key in facts)
+        return tuple(kinds)
 
-    def after(self, changed: Iterable[Fact], removed: Iterable[str]) -> Page:
+    def after(self, changed: tuple[Fact, ...], removed: tuple[str, ...]) -> Page:
         """Return the page after a change; this one stays as it is. O(facts of the kinds touched)."""
         page = Page()
         touched = self.touched(changed, removed)
         for kind, facts in self._facts.items():
             page._facts[kind] = dict(facts) if kind in touched else facts
-        page.take(changed, removed)
+        page._apply(changed, removed)
         return page
 
-    def take(self, changed: Iterable[Fact], removed: Iterable[str]) -> None:
-        """Change this page, which nobody shares."""
+    def turn(self, changed: tuple[Fact, ...], removed: tuple[str, ...], stream: Stream | None) -> tuple[Page, Step]:
+        """Return the page after a change that has led to `stream`, and what it was.
+
+        Both come from whoever has turned from here to there before, if anybody has.
+        """
+        following = None if stream is None else stream.reading
+        if not isinstance(following, Page):
+            following = self.after(changed, removed)
+            if stream is not None:
+                stream.reading = following
+        step = following._step
+        if step is None or step.start is not self._token or step.changed is not changed:
+            step = following._step = self.step_to(following, changed, removed)
+        return following, step
+
+    def step_to(self, following: Page, changed: tuple[Fact, ...], removed: tuple[str, ...]) -> Step:
+        """Describe a change."""
+        touched = self.touched(changed, removed)
+        gained = tuple(kind for kind in touched if kind in following._facts and kind not in self._facts)
+        lost = tuple(kind for kind in touched if kind in self._facts and kind not in following._facts)
+        return Step(self._token, changed, touched, gained, lost)
+
+    def take(self, changed: tuple[Fact, ...], removed: tuple[str, ...]) -> Step:
+        """Change this page, which nobody shares; return what that was."""
+        touched = self.touched(changed, removed)
+        before = [kind for kind in touched if kind in self._facts]
+        self._apply(changed, removed)
+        after = [kind for kind in touched if kind in self._facts]
+        gained = tuple(kind for kind in after if kind not in before)
+        return Step(self._token, changed, touched, gained, tuple(kind for kind in before if kind not in after))
+
+    def _apply(self, changed: tuple[Fact, ...], removed: tuple[str, ...]) -> None:
         self._sorted = {}
         for key in removed:
             self._drop(key)

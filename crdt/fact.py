@@ -136,6 +136,9 @@ def weigh(origin: Origin, fact: Fact) -> Weight | None:
 
 def size_of(fact: Fact | Change) -> int:
     """Return the bytes a fact counts for in `STREAM_SIZE_MAX`."""
+    weight: Weight | None = getattr(fact, "weight", None)
+    if weight is not None:
+        return weight.size
     return _byte_size(fact.key) + _byte_size(fact.kind) + len(fact.body or b"")
 
 

@@ -20,16 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from crdt.digest import Digest
 from crdt.fact import STORE_ORIGINS_MAX, Change, Delta, Fact, Origin, StreamHead
-from crdt.stream import Stream, is_well_formed
+from crdt.stream import NOTHING, Stream, is_well_formed
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Something new was learnt."""
+class Joined(NamedTuple):
+    """Something new was learnt. A tuple, because nearly every join ends with one."""
 
     origin: Origin
     """Whose stream grew."""
@@ -127,37 +127,39 @@ class Store:
 
         Raises: LimitExceeded, with nothing changed.
         """
-        old = self._streams.get(me) or Stream.empty(me)
-        self._set(old.append(changes))
-        return self.delta_for(me, old.head.seq)
+        old = self._streams.get(me)
+        self._set(old, (old or Stream.empty(me)).append(changes))
+        return self.delta_for(me, _head_of(old).seq)
 
     def join(self, delta: Delta) -> JoinResult:
         """Merge what was heard. Never raises, whatever the values are. O(facts of that stream)."""
-        origin = delta.origin
+        origin, head = delta.origin, delta.head
         old = self._streams.get(origin)
-        held = old or Stream.empty(origin)
+        held = 0 if old is None else old.head.seq
         if old is None and len(self._streams) >= STORE_ORIGINS_MAX:
             return Corrupt(origin, f"more than {STORE_ORIGINS_MAX} origins")
-        if delta.head.seq < held.head.seq:
+        if head.seq < held:
             return Stale(origin)
-        if delta.head.seq == held.head.seq:
-            return Stale(origin) if delta.head == held.head else Equivocation(origin, held.head.seq)
-        new = None if self._pool is None else self._pool.find(origin, delta.head)
+        if head.seq == held:
+            return Stale(origin) if head == _head_of(old) else Equivocation(origin, held)
+        new = None if self._pool is None else self._pool.find(origin, head)
         if new is None and not is_well_formed(delta):
             return Corrupt(origin, "malformed delta")
-        if delta.since > held.head.seq:
-            return Gap(origin, held.head.seq)
+        if delta.since > held:
+            return Gap(origin, held)
         if new is None:
-            new = held.patched(delta)
+            new = (old or Stream.empty(origin)).patched(delta)
             if new is None:
                 return Corrupt(origin, "fingerprint or size does not fit")
             if self._pool is not None:
                 self._pool.add(new)
-        self._set(new)
-        changed = tuple(fact for fact in delta.facts if fact.seq > held.head.seq)
+        self._set(old, new)
+        changed = delta.facts
+        if changed and changed[0].seq <= held:
+            changed = tuple(fact for fact in changed if fact.seq > held)
         removed: tuple[str, ...] = ()
-        if delta.since == 0:
-            removed = tuple(key for key in held.live_keys() if new.get(key) is None)
+        if delta.since == 0 and old is not None:
+            removed = tuple(key for key in old.live_keys() if new.get(key) is None)
         return Joined(origin, changed, removed)
 
     def delta_for(self, origin: Origin, known: int) -> Delta:
@@ -176,6 +178,11 @@ class Store:
         stream = self._streams.get(origin)
         return None if stream is None else stream.head
 
+    def seq(self, origin: Origin) -> int:
+        """Return the number held of an origin; 0 when it was never heard of."""
+        stream = self._streams.get(origin)
+        return 0 if stream is None else stream.head.seq
+
     def stream(self, origin: Origin) -> Stream | None:
         """Return a stream as held here."""
         return self._streams.get(origin)
@@ -185,6 +192,11 @@ class Store:
         if self._origins is None:
             self._origins = tuple(sorted(self._streams))
         return self._origins
+
+    @property
+    def count(self) -> int:
+        """Number of origins."""
+        return len(self._streams)
 
     def lives(self, peer: str) -> tuple[Origin, ...]:
         """Return the origins of one peer, oldest first. O(1)."""
@@ -220,11 +232,14 @@ class Store:
         """Return the summary of all heads; do not change it."""
         return self._digest
 
-    def _set(self, stream: Stream) -> None:
-        origin = stream.origin
-        old = self._streams.get(origin)
-        self._streams[origin] = stream
-        self._digest.change(origin, 0 if old is None else old.mark, stream.mark)
+    def _set(self, old: Stream | None, new: Stream) -> None:
+        origin = new.origin
+        self._streams[origin] = new
+        self._digest.change(origin, 0 if old is None else old.mark, new.mark)
         if old is None:
             self._origins = None
             self._lives[origin.peer] = tuple(sorted((*self._lives.get(origin.peer, ()), origin)))
+
+
+def _head_of(stream: Stream | None) -> StreamHead:
+    return NOTHING if stream is None else stream.head

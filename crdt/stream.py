@@ -31,6 +31,10 @@ DELETIONS_KEPT_MAX = 64
 """A writer forgets its older deletions beyond this; laggards are then replaced instead of patched."""
 
 
+NOTHING = StreamHead(0, 0, 0)
+"""Where a stream stands that has said nothing."""
+
+
 class Stream:
     """Facts of one origin. Cost of a new version: a copy of a dict of at most `STREAM_FACTS_MAX` references."""
 
@@ -49,7 +53,7 @@ class Stream:
     @staticmethod
     def empty(origin: Origin) -> Stream:
         """Return a stream that has said nothing."""
-        return Stream(origin, StreamHead(0, 0, 0), {}, 0)
+        return Stream(origin, NOTHING, {}, 0)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Stream):

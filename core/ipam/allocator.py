@@ -255,10 +255,17 @@ class Allocator:
             return
         # Before the shortcut below: who can be reached may have changed without a fact.
         steward.takeover.step()
-        seen = self._context.board.version(RingClaim, LinkRecord, RetiredRecord, PeerRecord, HomeRecord)
-        if seen == self._seen:
+        board = self._context.board
+        ring = (board.version(RingClaim, RetiredRecord), self._seed.homes.strangers())
+        others = board.version(LinkRecord, PeerRecord, HomeRecord)
+        if self._seen == (ring, others):
             return
-        self._seen = seen
+        is_ring_new = not self._seen or self._seen[0] != ring
+        self._seen = (ring, others)
+        if not (is_ring_new or self._waits or board.has(RetiredRecord)):
+            # A forming network says a thousand times who is there and linked to whom. That matters only to who waits
+            # for others, and where somebody who was removed may come back.
+            return
         if self._settle(steward):
             steward.asks.given()
         steward.asks.changed()

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from core.context import Context
 from core.ipam.labels import Labels
 from core.ipam.retired import departed
-from core.kinds import HomeRecord, LinkRecord, PeerRecord, RetiredRecord, SeedAccepted, gone, home_key, put
+from core.kinds import HomeRecord, RetiredRecord, SeedAccepted, gone, home_key, put
 from core.types import PeerName, Subnet, subnet_of
 
 DECIDED_KEY = "seed/decided"
@@ -26,8 +26,9 @@ class Homes:
     def __init__(self, context: Context, universe: Subnet) -> None:
         self._context = context
         self._universe = str(universe)
-        self._version: tuple[int, ...] | None = None
-        self._strangers: dict[PeerName, HomeRecord] = {}
+        self._news = context.board.watch(HomeRecord)
+        self._ring_seen: str | None = None
+        self._foreign: dict[PeerName, HomeRecord] = {}
         self.ring = ""
         """Name of our ring; empty while there is none."""
         self.former = ""
@@ -53,19 +54,23 @@ class Homes:
         return record is not None and self._is_foreign(record)
 
     def strangers(self) -> dict[PeerName, HomeRecord]:
-        """Return everybody who is elsewhere, but for the dead. O(1) when nothing has changed."""
-        # Links and peers: whether somebody who was removed has said more since.
+        """Return everybody who is elsewhere, but for the dead; do not change it. O(homes that have changed)."""
         board = self._context.board
-        version = (*board.version(HomeRecord, RetiredRecord, LinkRecord, PeerRecord), bool(self.ring))
-        if version != self._version:
-            self._version = version
-            dead = departed(self._context)
-            self._strangers = {
-                peer: record
-                for peer, _, record in board.all(HomeRecord)
-                if peer not in dead and self._is_foreign(record)
-            }
-        return self._strangers
+        if self._news or self._ring_seen != self.ring:
+            foreign = dict(self._foreign)
+            for peer in self._news if self._ring_seen == self.ring else board.peers():
+                record = board.get(peer, home_key(), HomeRecord)
+                if record is not None and self._is_foreign(record):
+                    foreign[peer] = record
+                else:
+                    foreign.pop(peer, None)
+            self._foreign = {peer: foreign[peer] for peer in sorted(foreign)}
+            self._news.clear()
+            self._ring_seen = self.ring
+        if not self._foreign or not board.has(RetiredRecord):
+            return self._foreign
+        dead = departed(self._context)
+        return {peer: record for peer, record in self._foreign.items() if peer not in dead}
 
     def neighbours(self) -> tuple[PeerName, ...]:
         """Return the others that have said they live in our ring, ascending."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.board import Board
 from core.kinds import NOBODY, RingClaim
@@ -26,6 +27,8 @@ from crdt.intervals import IntervalMap
 
 Rank = tuple[int, int, str]
 """Generation, epoch, owner: what claims are compared by."""
+VIEWS_KEPT = 8
+"""Views that are not worked out again: claims change rarely, and to and fro only in simulations."""
 RANK_MAX = 1 << 62
 """Generations and epochs beyond this are nonsense and ignored."""
 
@@ -187,7 +190,7 @@ class Ring:
         """Return ownership as the facts say now. O(1) when no claim has changed, else O(claims log claims)."""
         version = self._board.version(RingClaim)
         if self._view is None or version != self._version:
-            self._view = RingView(self._division, self._claims())
+            self._view = _view_of(self._division, tuple(self._claims()))
             self._version = version
         return self._view
 
@@ -217,6 +220,14 @@ def is_sound(claim: RingClaim, universe: Subnet) -> bool:
 def rank_of(claim: RingClaim) -> Rank:
     """Return what a claim is compared by."""
     return (claim.generation, claim.epoch, claim.owner)
+
+
+@lru_cache(VIEWS_KEPT)
+def _view_of(
+    division: tuple[tuple[Address, Address, PeerName], ...], claims: tuple[tuple[PeerName, RingClaim], ...]
+) -> RingView:
+    """Return a view; hosts of one simulation that agree share one."""
+    return RingView(division, claims)
 
 
 def _run(lo: int, hi: int, rank: Rank) -> Run:

@@ -15,6 +15,7 @@ Source: Lamport, "Paxos Made Simple" (2001); Weave Net's `ipam/paxos`, which kee
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from core.context import Context
 from core.ipam.homes import DECIDED_KEY as DECIDED_KEY
@@ -49,6 +50,8 @@ NAMES_MAX = 512
 """Names in a decision: 512 of 18 bytes fit into a fact. Later peers get space from these."""
 INCARNATION_BITS = 16
 ROUND_MAX = 1 << 62
+DIVISIONS_KEPT = 4
+"""A host has one; simulated hosts have the same."""
 
 Ballot = tuple[int, str]
 Part = tuple[Address, Address, PeerName]
@@ -174,7 +177,7 @@ class Seed:
         if not names:
             return
         self._names = names
-        division = divide(self._universe.lo, self._universe.hi, tuple(PeerName(name) for name in names))
+        division = _division(self._universe, names)
         ring_id = self.homes.ring = ring_id_of(self._universe, names)
         self.ring = Ring(self._context.board, ring_id, self._universe, division)
         if self._is_needed:
@@ -312,6 +315,12 @@ class Seed:
         if record is not None and record.adopts:
             return False
         return len(self._context.store.lives(peer)) <= 1
+
+
+@lru_cache(DIVISIONS_KEPT)
+def _division(universe: Subnet, names: tuple[str, ...]) -> tuple[Part, ...]:
+    """Return the initial division; hosts of one simulation share it."""
+    return divide(universe.lo, universe.hi, tuple(PeerName(name) for name in names))
 
 
 def divide(lo: Address, hi: Address, names: tuple[PeerName, ...]) -> tuple[Part, ...]:

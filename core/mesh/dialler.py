@@ -2,7 +2,9 @@
 
 A place is called as long as it is wanted and nobody we know to be there has a session with us. Each failure makes the
 wait half as long again, from 2 seconds to 6 minutes, half of it left to chance so that a cluster does not call in
-chorus. A session that comes up is a sign that a partition has healed: all waits begin anew.
+chorus. A session that comes up is a sign that a partition has healed: all waits begin anew. News of the very peer that
+could not be reached is proof: it lives, and some path leads to it, so it is called at once; but not twice ahead of time
+in a row, for it may be just this path that is broken.
 
 Source: Weave Net's `mesh/connection_maker.go`.
 """
@@ -24,6 +26,8 @@ WAIT_MAX_MS = 360_000
 STABLE_MS = 30_000
 """A session that stood this long was no failure."""
 CONTROL_PORT = 6783
+HURRY_MS = 300
+"""Who is back is called within this time by all its lost neighbours, not all in one moment."""
 PLACES_MAX = 4096
 """As many as peers there can be."""
 PLACES_PER_PEER_MAX = 4
@@ -49,6 +53,8 @@ class Place:
     """`idle`, `dialling`, `linked` (a connection to it is open) or `final` (never again)."""
     peer: PeerName | None = None
     """Who was found there."""
+    hurry: str = "free"
+    """`free`: news of its peer cuts the wait short; `now`: it did; `spent`: and the call was in vain."""
     is_silent: bool = False
     """The last call did not get through."""
     reason: str = ""
@@ -64,6 +70,7 @@ class Dialler:
         self._places: dict[str, Place] = {}
         self._linked: dict[LinkId, str] = {}
         self._armed_ms: int | None = None
+        self._has_waits = False
 
     def places(self) -> Iterator[Place]:
         """Yield every place, by target."""
@@ -148,6 +155,7 @@ class Dialler:
             return
         place.state = "idle"
         place.is_silent = True
+        place.hurry = "spent" if place.hurry == "now" else "free"
         place.reason = reason
         self._put_off(place)
         if not place.is_named:
@@ -159,6 +167,7 @@ class Dialler:
         place = None if target is None else self._places.get(target)
         if place is not None:
             place.state = "linked"
+            place.hurry = "free"
             place.is_silent = False
             self._linked[link] = place.target
 
@@ -194,6 +203,22 @@ class Dialler:
             self._drop_if_forgotten(self._places[target])
         self.work()
 
+    def heard_of(self, peer: PeerName) -> None:
+        """Call a peer soon that could not be reached and has said something new."""
+        if not self._has_waits:
+            return
+        now = self._context.at.mono_ms
+        is_sooner = False
+        for place in self._places.values():
+            if place.peer != peer or place.state != "idle" or place.hurry != "free" or not place.wait_ms:
+                continue
+            due_ms = now + self._context.entropy.randint(0, HURRY_MS)
+            if due_ms < place.due_ms:
+                place.due_ms, place.hurry, is_sooner = due_ms, "now", True
+                self._context.mark("dialler.heard-of")
+        if is_sooner:
+            self.work()
+
     def timer(self) -> None:
         """Call what is due."""
         self._armed_ms = None
@@ -217,6 +242,7 @@ class Dialler:
         limit = self._context.config.connection_limit or SESSIONS_MAX
         busy = sum(place.state == "dialling" for place in self._places.values())
         next_ms: int | None = None
+        self._has_waits = False
         for place in self._places.values():
             if place.state != "idle" or self.is_covered(place):
                 continue
@@ -226,6 +252,7 @@ class Dialler:
                 self._context.emit(Dial(place.target))
             elif place.due_ms > now:
                 next_ms = place.due_ms if next_ms is None else min(next_ms, place.due_ms)
+                self._has_waits = True
         if next_ms is not None and (self._armed_ms is None or next_ms < self._armed_ms):
             self._armed_ms = next_ms
             self._context.timer(RETRY, next_ms - now)

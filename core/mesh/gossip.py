@@ -1,8 +1,9 @@
 """How stores become equal: announce, need, delta; and a digest with one neighbour now and then.
 
-A change costs one payload per peer: what is new is announced by number, and asked for once. Nothing depends on an
-announcement arriving: the periodic digest finds what was missed. Only what is durable is in the store, so only that
-is announced.
+A change costs one payload per peer: what is new is announced by number, and asked for once. It costs about one
+announcement per link: each side waits a moment of random length before it speaks, and does not tell the other what
+that has told it meanwhile. Nothing depends on an announcement arriving: the periodic digest finds what was missed. Only
+what is durable is in the store, so only that is announced.
 
 Two things come out besides joined facts. `has_caught_up`: we hold all that one neighbour held when we met. And
 `rolled_back_to`: somebody holds more of our own stream than we do, so our journal has lost commits and we must not
@@ -13,10 +14,11 @@ Source: Scuttlebutt (van Renesse et al., 2008), push-pull by version; Dynamo's a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from core.context import Context
 from core.effects import Send
+from core.mesh.asked import ASK_AGAIN_MS, Asked
 from core.messages import Buckets, Deltas, Digest, Have, Message, Need
 from core.types import LinkId, PeerName
 from crdt.digest import bucket_of
@@ -25,13 +27,17 @@ from crdt.store import Corrupt, Equivocation, Gap, Joined
 
 ANNOUNCE = "mesh/announce"
 ROUND = "mesh/digest"
+ASK = "mesh/ask"
+FIRST_MS = (5, 25)
+"""News after a silence is announced after a time drawn from here: longer than a round trip in one building, so that a
+neighbour who has the same news is heard first, and nothing compared with what people notice."""
 ANNOUNCE_MS = 30
-"""Changes come in bursts; this long they are gathered into one announcement."""
+"""Changes come in bursts; from one announcement to the next they are gathered for this long, half more or less."""
+ANNOUNCE_PEERS = 10
+"""And for a millisecond more per so many origins: the larger the network, the more comes at once."""
 ROUND_MS = 10_000
 ROUND_JITTER_MS = 2_500
 """Plus or minus: rounds of a cluster must not beat together."""
-ASK_AGAIN_MS = 2_000
-"""What was asked of one neighbour is not asked of another for this long."""
 DELTAS_SIZE_MAX = 1024 * 1024
 """Bytes of facts in one message, so that a frame of 2 MiB holds it with all its lengths."""
 FACT_OVERHEAD = 24
@@ -43,12 +49,22 @@ ALARMS_MAX = 64
 class Gossip:
     """The exchange of facts with all neighbours."""
 
-    def __init__(self, context: Context, links: Callable[[], Mapping[PeerName, LinkId]]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        links: Callable[[], Mapping[PeerName, LinkId]],
+        heard_of: Callable[[PeerName], None],
+    ) -> None:
+        """`heard_of` is told of every peer that turns out to have said something new."""
         self._context = context
         self._links = links
-        self._fresh: dict[LinkId, dict[Origin, None]] = {}
+        self._heard_of = heard_of
+        self._neighbours: dict[LinkId, None] = {}
+        self._fresh: dict[Origin, dict[LinkId, int]] = {}
         self._is_armed = False
-        self._asked: dict[Origin, tuple[int, LinkId, int]] = {}
+        self._announced_ms: int | None = None
+        self._asked = Asked()
+        self._is_asking = False
         self._comparing: dict[LinkId, None] = {}
         self._wanted: dict[LinkId, dict[Origin, int]] = {}
         self._alarms: dict[str, None] = {}
@@ -68,29 +84,23 @@ class Gossip:
 
     def link_up(self, link: LinkId) -> None:
         """Compare stores with a new neighbour."""
-        self._fresh[link] = {}
+        self._neighbours[link] = None
         self._context.emit(Send(link, Digest(self._context.store.digest.root)))
 
     def link_down(self, link: LinkId) -> None:
         """Forget what a neighbour was asked, and look elsewhere for it."""
-        self._fresh.pop(link, None)
+        self._neighbours.pop(link, None)
         self._comparing.pop(link, None)
         self._wanted.pop(link, None)
-        lost = [origin for origin, (_, asked, _) in self._asked.items() if asked == link]
-        for origin in lost:
-            del self._asked[origin]
+        lost = self._asked.lost(link, self._context.at.mono_ms)
         if lost:
             self._context.mark("gossip.asked-neighbour-lost")
-            self._compare()
+            if not self._ask_others(lost):
+                self._compare()
 
-    def announce(self, origin: Origin, source: LinkId | None = None) -> None:
-        """Tell all neighbours, but the one it came from, that there is news of an origin."""
-        for link, fresh in self._fresh.items():
-            if link != source:
-                fresh[origin] = None
-        if self._fresh and not self._is_armed:
-            self._is_armed = True
-            self._context.timer(ANNOUNCE, ANNOUNCE_MS)
+    def announce(self, origin: Origin) -> None:
+        """Tell all neighbours that there is news of an origin."""
+        self._spread(origin, {})
 
     def reborn(self) -> None:
         """Take up again under a new name of our own."""
@@ -99,21 +109,24 @@ class Gossip:
         # What was compared so far left out the life that has just ended.
         self._wanted.clear()
         self._comparing.clear()
-        for link in self._fresh:
+        for link in self._neighbours:
             self._context.emit(Send(link, Digest(self._context.store.digest.root)))
 
     def timer(self, name: str) -> bool:
         """Handle a timer; False when it is not ours."""
         if name == ANNOUNCE:
             self._is_armed = False
-            for link, fresh in self._fresh.items():
-                heads = self._heads(fresh)
-                fresh.clear()
-                if heads:
-                    self._context.emit(Send(link, Have(heads)))
+            self._speak()
         elif name == ROUND:
             self._arm_round()
             self._compare()
+        elif name == ASK:
+            self._is_asking = False
+            late = self._asked.overdue(self._context.at.mono_ms)
+            if late:
+                self._context.mark("gossip.asked-again")
+            self._ask_others(late)
+            self._arm_asking()
         else:
             return False
         return True
@@ -123,7 +136,7 @@ class Gossip:
         match message:
             case Digest(root):
                 if root == self._context.store.digest.root:
-                    self.has_caught_up = True
+                    self._caught_up()
                 else:
                     buckets = Buckets(self._context.store.digest.buckets, True)
                     self._context.emit(Send(link, buckets))
@@ -153,83 +166,136 @@ class Gossip:
         jitter_ms = self._context.entropy.randint(-ROUND_JITTER_MS, ROUND_JITTER_MS)
         self._context.timer(ROUND, ROUND_MS + jitter_ms)
 
-    def _heads(self, origins: Iterable[Origin]) -> tuple[tuple[Origin, int], ...]:
-        heads = []
-        for origin in origins:
-            head = self._context.store.head(origin)
-            if head is not None:
-                heads.append((origin, head.seq))
-        return tuple(heads)
-
     def _send_differing(self, link: LinkId, buckets: tuple[int, ...], *, answer_wanted: bool) -> None:
         store = self._context.store
         differing = dict.fromkeys(store.digest.differing(buckets))
-        heads = self._heads(origin for origin in store.origins() if bucket_of(origin) in differing)
+        heads = [(origin, store.seq(origin)) for origin in store.origins() if bucket_of(origin) in differing]
         if answer_wanted:
             self._context.emit(Send(link, Buckets(store.digest.buckets, False)))
-        self._context.emit(Send(link, Have(heads)))
+        self._context.emit(Send(link, Have(tuple(heads))))
+
+    def _spread(self, origin: Origin, known: dict[LinkId, int]) -> None:
+        """Put an origin on the list of what is to be announced; `known` says who has it up to which number."""
+        pending = self._fresh.setdefault(origin, known)
+        if pending is not known:
+            pending.update(known)
+        if not self._is_armed and self._neighbours:
+            self._is_armed = True
+            self._context.timer(ANNOUNCE, self._announce_in_ms())
+
+    def _speak(self) -> None:
+        """Announce to each neighbour what is not known to be known there."""
+        self._announced_ms = self._context.at.mono_ms
+        store = self._context.store
+        news: dict[LinkId, list[tuple[Origin, int]]] = {link: [] for link in self._neighbours}
+        for origin, known in self._fresh.items():
+            seq = store.seq(origin)
+            head = (origin, seq)
+            for link, heads in news.items():
+                if known.get(link, 0) < seq:
+                    heads.append(head)
+        self._fresh = {}
+        for link, heads in news.items():
+            if heads:
+                self._context.emit(Send(link, Have(tuple(heads))))
+
+    def _announce_in_ms(self) -> int:
+        """Return how long to gather: a moment after a silence, longer in a burst."""
+        entropy, context = self._context.entropy, self._context
+        first_ms = entropy.randint(*FIRST_MS)
+        if self._announced_ms is None:
+            return first_ms
+        gap_ms = ANNOUNCE_MS + context.store.count // ANNOUNCE_PEERS
+        due_ms = self._announced_ms + entropy.randint(gap_ms // 2, gap_ms * 3 // 2)
+        return max(first_ms, due_ms - context.at.mono_ms)
 
     def _hear(self, link: LinkId, heads: tuple[tuple[Origin, int], ...]) -> None:
-        """Ask for what is new to us."""
-        now = self._context.at.mono_ms
+        """Ask for what is new to us, and do not tell that neighbour what it knows."""
+        now, me = self._context.at.mono_ms, self._context.me
+        store, fresh = self._context.store, self._fresh
         if link in self._comparing:
             del self._comparing[link]
-            self._wanted[link] = {}
-        wanted = self._wanted.get(link, {})
+            if not self.has_caught_up:
+                self._wanted[link] = {}
+        wanted = self._wanted.get(link)
         needs = []
         for origin, seq in heads:
+            known = store.seq(origin)
+            if seq <= known:
+                if origin in fresh:
+                    fresh[origin][link] = seq
+                continue
             if self._is_past(origin):
                 self._context.mark("gossip.past-life-offered")
                 continue
-            if self._is_ours(origin, seq):
+            if origin.peer == me and self._is_ours(origin, seq):
                 continue
-            head = self._context.store.head(origin)
-            known = 0 if head is None else head.seq
-            if seq <= known:
-                continue
-            wanted[origin] = max(seq, wanted.get(origin, 0))
-            asked_seq, _, asked_ms = self._asked.get(origin, (0, link, 0))
-            if asked_seq < seq or now - asked_ms >= ASK_AGAIN_MS:
-                if asked_seq >= seq:
-                    self._context.mark("gossip.asked-again")
-                self._asked[origin] = (seq, link, now)
+            if wanted is not None:
+                wanted[origin] = max(seq, wanted.get(origin, 0))
+            if self._asked.offered(origin, seq, link, now):
                 needs.append((origin, known))
-        if needs:
-            self._context.emit(Send(link, Need(tuple(needs))))
+        self._ask(link, needs)
         self._check_caught_up(link)
 
-    def _supply(self, link: LinkId, known: tuple[tuple[Origin, int], ...]) -> None:
-        batch: list[Delta] = []
-        batch_size = 0
-        for origin, seq in known:
-            head = self._context.store.head(origin)
-            if head is None or head.seq <= seq:
+    def _ask(self, link: LinkId, needs: list[tuple[Origin, int]]) -> None:
+        if needs:
+            self._context.emit(Send(link, Need(tuple(needs))))
+            self._arm_asking()
+
+    def _ask_others(self, turns: Iterable[tuple[Origin, LinkId | None]]) -> bool:
+        """Ask whoever has it for what we lack of some origins; say whether there was somebody for all of them."""
+        needs: dict[LinkId, list[tuple[Origin, int]]] = {}
+        is_complete = True
+        for origin, link in turns:
+            if link is None:
+                is_complete = False
                 continue
-            delta = self._context.store.delta_for(origin, seq)
-            size = sum(size_of(fact) + FACT_OVERHEAD for fact in delta.facts)
-            if batch and batch_size + size > DELTAS_SIZE_MAX:
-                self._context.emit(Send(link, Deltas(tuple(batch))))
-                batch, batch_size = [], 0
-            batch.append(delta)
-            batch_size += size
-        if batch:
-            self._context.emit(Send(link, Deltas(tuple(batch))))
+            needs.setdefault(link, []).append((origin, self._context.store.seq(origin)))
+        for link, known in needs.items():
+            self._ask(link, known)
+        return is_complete
+
+    def _arm_asking(self) -> None:
+        if self._asked and not self._is_asking:
+            self._is_asking = True
+            self._context.timer(ASK, ASK_AGAIN_MS)
+
+    def _supply(self, link: LinkId, known: tuple[tuple[Origin, int], ...]) -> None:
+        """Send what a neighbour lacks, in as few messages as fit into frames."""
+        deltas, size_max = [], 0
+        for origin, seq in known:
+            stream = self._context.store.stream(origin)
+            if stream is not None and stream.head.seq > seq:
+                deltas.append(stream.delta(seq))
+                size_max += stream.size + stream.count * FACT_OVERHEAD
+                if origin in self._fresh:
+                    self._fresh[origin][link] = stream.head.seq
+        if not deltas:
+            return
+        # Mostly even the whole streams would fit.
+        batches = (tuple(deltas),) if size_max <= DELTAS_SIZE_MAX else _batches(deltas)
+        for batch in batches:
+            self._context.emit(Send(link, Deltas(batch)))
 
     def _take(self, link: LinkId, deltas: tuple[Delta, ...]) -> str | None:
-        needs = []
+        needs: list[tuple[Origin, int]] = []
+        turns: list[tuple[Origin, LinkId | None]] = []
+        now, me = self._context.at.mono_ms, self._context.me
         for delta in deltas:
             origin = delta.origin
-            asked = self._asked.get(origin)
-            if asked is not None and delta.head.seq >= asked[0]:
-                del self._asked[origin]
-            if self._is_ours(origin, delta.head.seq):
+            offers, next_link = self._asked.answered(origin, delta.head.seq, link, now)
+            if next_link is not None:
+                turns.append((origin, next_link))
+            if origin.peer == me and self._is_ours(origin, delta.head.seq):
                 continue
             result = self._context.learn(delta)
             match result:
                 case Joined(_, _, removed):
                     if removed:
                         self._context.mark("gossip.stream-replaced")
-                    self.announce(origin, link)
+                    offers[link] = delta.head.seq
+                    self._spread(origin, offers)
+                    self._heard_of(PeerName(origin.peer))
                 case Gap(_, known):
                     self._context.mark("gossip.gap")
                     needs.append((origin, known))
@@ -244,8 +310,8 @@ class Gossip:
                     # Our copy may be the one that differs: replace it.
                     self._context.mark("gossip.corrupt-replaced")
                     needs.append((origin, 0))
-        if needs:
-            self._context.emit(Send(link, Need(tuple(needs))))
+        self._ask(link, needs)
+        self._ask_others(turns)
         self._check_caught_up(link)
         return None
 
@@ -254,11 +320,14 @@ class Gossip:
         if wanted is None:
             return
         for origin in tuple(wanted):
-            head = self._context.store.head(origin)
-            if self._is_past(origin) or (head is not None and head.seq >= wanted[origin]):
+            if self._is_past(origin) or self._context.store.seq(origin) >= wanted[origin]:
                 del wanted[origin]
         if not wanted:
-            self.has_caught_up = True
+            self._caught_up()
+
+    def _caught_up(self) -> None:
+        self.has_caught_up = True
+        self._wanted.clear()
 
     def _is_past(self, origin: Origin) -> bool:
         """Say whether a later life of that peer has taken up all of it."""
@@ -279,3 +348,18 @@ class Gossip:
         if text not in self._alarms and len(self._alarms) < ALARMS_MAX:
             self._alarms[text] = None
             self._context.note("ERRO", text)
+
+
+def _batches(deltas: list[Delta]) -> Iterator[tuple[Delta, ...]]:
+    """Yield deltas in order, together as far as they fit into `DELTAS_SIZE_MAX`; one alone always fits a frame."""
+    batch: list[Delta] = []
+    batch_size = 0
+    for delta in deltas:
+        size = sum([size_of(fact) + FACT_OVERHEAD for fact in delta.facts])
+        if batch and batch_size + size > DELTAS_SIZE_MAX:
+            yield tuple(batch)
+            batch, batch_size = [], 0
+        batch.append(delta)
+        batch_size += size
+    if batch:
+        yield tuple(batch)

@@ -40,7 +40,7 @@ class Mesh:
         self._context = context
         self._sessions = Sessions(context, up=self._session_up, down=self._session_down)
         self._dialler = Dialler(context, self._sessions)
-        self._gossip = Gossip(context, lambda: self._sessions.links)
+        self._gossip = Gossip(context, lambda: self._sessions.links, self._dialler.heard_of)
         self._topology = Topology(context)
         self._relay = Relay(context, self._topology, lambda: self._sessions.links)
         self._short_ids = ShortIds(context)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from core.config import Config, Recovered, SeedMode
 from core.effects import Effect, Persist, Send
-from core.events import Event, LinkUp, Persisted, Received, Started, TimerFired
+from core.events import Event, LinkDown, LinkUp, Persisted, Received, Started, TimerFired
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Message
 from core.replica import Replica
 from core.types import HostPort, Instant, LinkId, PeerName, subnet_of
@@ -74,6 +74,9 @@ class Playbook:
 
     def link(self, number: int, *, target: str | None = None, host: str = "10.0.0.9") -> list[Effect]:
         return self.happens(LinkUp(LinkId(number), target is not None, HostPort(host, 6783), target))
+
+    def loses(self, number: int) -> list[Effect]:
+        return self.happens(LinkDown(LinkId(number), "connection reset by peer"))
 
     def hears(self, number: int, message: Message) -> list[Effect]:
         return self.happens(Received(LinkId(number), message))

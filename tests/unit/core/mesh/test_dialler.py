@@ -1,0 +1,86 @@
+"""When lost peers are called: later and later, and at once when they turn out to live."""
+
+from __future__ import annotations
+
+from playbook import HIGH, LOW, Playbook, config, hello, of, sent
+
+from core.effects import Dial
+from core.events import DialFailed, LinkUp
+from core.mesh.dialler import HURRY_MS, RETRY, WAIT_MIN_MS
+from core.messages import Deltas, Have, Need
+from core.types import HostPort, LinkId
+from crdt.fact import Change, Origin
+from crdt.store import Store
+
+PLACE = "10.0.0.9"
+
+
+class Far:
+    """What the peer at `PLACE` has said, as its neighbours pass it on."""
+
+    def __init__(self) -> None:
+        self._store = Store()
+
+    def is_heard_of(self, book: Playbook) -> None:
+        """Let news of it arrive over another neighbour."""
+        origin = Origin(HIGH, 1)
+        delta = self._store.write(origin, [Change("future", "future.1", b"x")])
+        needs = sent(book.hears(2, Have(((origin, delta.head.seq),))), Need)
+        book.hears(2, Deltas((self._store.delta_for(origin, needs[0].known[0][1]),)))
+
+
+def book_with_a_lost_peer() -> Playbook:
+    """Return a host that had a session with a peer, has lost it, and has another neighbour."""
+    book = Playbook(config(targets=(PLACE,)))
+    book.start()
+    book.happens(LinkUp(LinkId(1), True, HostPort(PLACE, 6783), PLACE))
+    book.hears(1, hello(HIGH))
+    book.link(2, host="10.0.0.1")
+    book.hears(2, hello(LOW))
+    book.passes(60_000)
+    book.loses(1)
+    return book
+
+
+def next_call_in_ms(book: Playbook) -> int:
+    """Let time pass until a call is made; return how long it took."""
+    began_ms = book.now_ms
+    for _ in range(1_000):
+        book.passes(50)
+        if of(book.fires(RETRY), Dial):
+            return book.now_ms - began_ms
+    raise AssertionError("it is never called again")
+
+
+def test_a_lost_peer_is_called_later_and_later() -> None:
+    book = book_with_a_lost_peer()
+    waits = []
+    for _ in range(6):
+        waits.append(next_call_in_ms(book))
+        book.happens(DialFailed(PLACE, "connection timed out"))
+    assert waits[0] >= WAIT_MIN_MS // 2
+    assert sum(waits[3:]) > 2 * sum(waits[:3])
+
+
+def test_news_of_a_lost_peer_has_it_called_at_once() -> None:
+    book, far = book_with_a_lost_peer(), Far()
+    for _ in range(6):
+        next_call_in_ms(book)
+        book.happens(DialFailed(PLACE, "connection timed out"))
+    far.is_heard_of(book)
+    assert next_call_in_ms(book) <= HURRY_MS + 50
+
+
+def test_news_does_not_have_it_called_in_vain_over_and_over() -> None:
+    book, far = book_with_a_lost_peer(), Far()
+    for _ in range(6):
+        next_call_in_ms(book)
+        book.happens(DialFailed(PLACE, "connection timed out"))
+    far.is_heard_of(book)
+    next_call_in_ms(book)
+    book.happens(DialFailed(PLACE, "connection timed out"))
+    far.is_heard_of(book)
+    assert next_call_in_ms(book) > WAIT_MIN_MS, "it lives, but there is no way to it from here"
+    book.happens(DialFailed(PLACE, "connection timed out"))
+    far.is_heard_of(book)
+    assert next_call_in_ms(book) <= HURRY_MS + 50, "after a call at the proper time, news counts again"
