@@ -35,6 +35,8 @@ class Netlink:
     def __init__(self, entropy: random.Random) -> None:
         self.is_mute = False
         """No news arrives."""
+        self.heard_again_us = 0
+        """When news was last taken up again."""
         self._entropy = entropy
         self._percents: dict[str, int] = {}
 

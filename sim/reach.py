@@ -26,6 +26,8 @@ PAIRS_MAX = 200
 """At the end, so many pairs are tried; with more endpoints, each with one on every host."""
 SAMPLE_MAX = 8
 """Hosts that send something at each look; others have their turn at the next."""
+LOOK_US = 1_000_000
+"""Between two looks."""
 REPORT_US = (10_000_000, 75_000_000)
 """After so long status names what is in the way: where there is news of it, and where only the sweep finds it."""
 
@@ -178,7 +180,9 @@ class Reach:
         seen = self._in_the_way[host.index] = {}
         for item in foreign:
             since_us, was_mute = before.get(item.key, (now_us, False))
-            seen[item.key] = (since_us, was_mute or host.netlink.is_mute)
+            # It came at some time since the look before.
+            is_news_lost = host.netlink.is_mute or host.netlink.heard_again_us >= since_us - LOOK_US
+            seen[item.key] = (since_us, was_mute or is_news_lost)
             is_late = now_us - since_us >= REPORT_US[seen[item.key][1]]
             if not is_late or item.key not in {wanted.key for wanted in heart.desired()}:
                 continue

@@ -51,7 +51,8 @@ def _mute_kernel(scene: Scene, action: actions.MuteKernel) -> bool:
 
 
 def _unmute_kernel(scene: Scene, action: actions.UnmuteKernel) -> bool:
-    scene.world.hosts[action.host].netlink.is_mute = False
+    netlink = scene.world.hosts[action.host].netlink
+    netlink.is_mute, netlink.heard_again_us = False, scene.world.now_us
     return True
 
 
