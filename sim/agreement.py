@@ -49,5 +49,6 @@ def _difference(one: Replica, other: Replica) -> str:
     if one.mesh.graph != other.mesh.graph:
         return "ideas of who is linked to whom"
     rings = [heart.allocator.ring for heart in (one, other) if not heart.board.fences]
-    views = [ring.view().runs for ring in rings if ring is not None]
-    return "owners of addresses" if len(views) == 2 and views[0] != views[1] else ""
+    views = [(ring.ring_id, ring.view().runs) for ring in rings if ring is not None]
+    is_same = len(views) == 2 and views[0][0] == views[1][0]
+    return "owners of addresses" if is_same and views[0] != views[1] else ""

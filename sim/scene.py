@@ -41,7 +41,12 @@ class Scene:
     def is_known(self, host: Host) -> bool:
         """Say whether a host without memory finds others who have theirs."""
         others = (other for other in self.world.hosts if other is not host)
-        return self.can_call(host) and not any(other.heart is None and other.disk.has_forgotten for other in others)
+        return self.can_call(host) and not any(self.has_forgotten(other) for other in others)
+
+    def has_forgotten(self, host: Host) -> bool:
+        """Say whether a host is down without memory, or about to be."""
+        is_leaving = any(pending.kind == "reset" for pending in self.books.pending[host.index].values())
+        return is_leaving or (host.heart is None and host.disk.has_forgotten)
 
     def is_remembered(self, host: Host) -> bool:
         """Say whether everything this host has said is held by all others, and it will hear of it again."""
@@ -128,12 +133,10 @@ class Scene:
 
     # What the watcher passes on.
 
-    def answered(self, host: Host, answer: Answer, *, is_unaware: bool) -> tuple[str, ...]:
+    def answered(self, host: Host, answer: Answer) -> tuple[str, ...]:
         """Enter an answer; return the addresses newly given with it. Raises: Violation."""
         ring = host.heart.allocator.ring if isinstance(host.heart, Replica) else None
-        ring_id = "" if ring is None else ring.ring_id
-        books = self.books
-        pending, addresses = books.answered(host.index, host.name, answer, ring=ring_id, is_unaware=is_unaware)
+        pending, addresses = self.books.answered(host.index, host.name, answer, "" if ring is None else ring.ring_id)
         if pending.kind == "reset" and isinstance(answer.reply, Ok):
             self.world.schedule(0, lambda: self._end_host(host))
         return addresses

@@ -18,6 +18,7 @@ from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
 from core.ipam.homes import DECIDED_KEY
+from core.ipam.leaving import forget_containers
 from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
@@ -144,6 +145,7 @@ class Allocator:
         steward = self._ready()
         if self._seed is None or self._seed.ring is None:
             self._has_left = True
+            forget_containers(self._context)
             self._context.answer(request)
         elif steward is None:
             self._context.refuse(request, f"nothing can be handed over now: {self._reason()}; try again later")

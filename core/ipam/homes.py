@@ -93,10 +93,11 @@ class Homes:
         for peer, record in strangers.items():
             sides.setdefault((record.universe, record.ring), []).append(peer)
         labels = Labels(self._context)
+        # In one order on all hosts, so that people see that it is one and the same thing.
         texts = [
-            f"{labels.listed(peers)} {'have' if len(peers) > 1 else 'has'} {universe}{self._division(labels, *side)}"
-            for side, peers in sides.items()
-            for universe in (side[0],)
+            f"{labels.listed(peers)} {'have' if len(peers) > 1 else 'has'} {universe}"
+            f"{self._division(labels, universe, ring)}"
+            for (universe, ring), peers in sorted(sides.items(), key=_first_peer)
         ]
         if any(universe != self._universe for universe, _ in sides):
             wrong, remedy = "--ipalloc-range", "'weave stop', then 'weave launch' with the right one"
@@ -125,6 +126,10 @@ class Homes:
             if key == DECIDED_KEY and ring_id_of(subnet, decision.value) == ring:
                 return f" divided among {labels.listed(decision.value)}"
         return ""
+
+
+def _first_peer(side: tuple[tuple[str, str], list[PeerName]]) -> PeerName:
+    return side[1][0]
 
 
 def ring_id_of(universe: Subnet, names: Iterable[str]) -> str:

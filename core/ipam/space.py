@@ -139,6 +139,11 @@ class Space:
         assert self.free_count(lo, hi) == hi - lo, "only what is free and ours may be given"
         self._hand_over(lo, hi, peer)
 
+    def give_free(self, peer: PeerName) -> None:
+        """Make everything of ours that nobody uses somebody else's."""
+        for lo, hi in tuple(self.free_runs(self._ring.universe.lo, self._ring.universe.hi)):
+            self._hand_over(lo, hi, peer)
+
     def give_all(self, peer: PeerName) -> int:
         """Make everything of ours somebody else's, used or not; return the count of addresses."""
         runs = self.ranges()

@@ -16,7 +16,7 @@ from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
 from core.ipam.waits import Wait
-from core.kinds import NOBODY, AddressRecord, RetiredRecord
+from core.kinds import NOBODY, AddressRecord, HomeRecord, RetiredRecord, home_key
 from core.types import Address, Cidr, PeerName, address_text, utc_text
 
 ALL_LOST = "all IP ranges owned by unreachable peers - use 'rmpeer' if they are dead"
@@ -233,8 +233,11 @@ def _conflicts(context: Context, labels: Labels, view: RingView | None) -> tuple
 
 
 def _causes(context: Context, labels: Labels, peers: Iterable[PeerName]) -> str:
-    """Say who removed any of these peers while it lived, and when."""
+    """Say how it came that these peers use one address: who was removed while it lived, by whom and when, and so on."""
     texts = [_removal_text(labels, peer, taker, record) for peer in peers for taker, record in removals(context, peer)]
+    homes = dict.fromkeys(context.board.get(peer, home_key(), HomeRecord) for peer in peers)
+    if len(homes) > 1 and None not in homes:
+        texts.append("they were launched with different settings")
     return f" ({'; '.join(texts)})" if texts else ""
 
 

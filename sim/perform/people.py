@@ -54,9 +54,10 @@ def _detach(scene: Scene, action: actions.Detach) -> bool:
 
 def _end_container(scene: Scene, action: actions.EndContainer) -> bool:
     host, name = scene.world.hosts[action.host], action.container
-    # A container may end while no agent looks; the next one finds its namespace gone.
-    is_alone = host.heart is None and not host.is_dark and scene.is_settled(host, name, is_attached=True)
-    if not is_alone and not scene.is_idle(host, name, is_attached=True):
+    # A container may end while no agent looks, and the next one finds its namespace gone; or before it is attached.
+    user = scene.books.users[host.index].get(name)
+    is_coming = any((one.user, one.kind) == (name, "attach") for one in scene.books.pending[host.index].values())
+    if user is None or not user.is_attached or not (is_coming or scene.is_settled(host, name, is_attached=True)):
         return False
     scene.books.let_go(host.index, name)
     scene.world.end_netns(host, name)
@@ -141,7 +142,7 @@ def _relaunch(scene: Scene, action: actions.Relaunch) -> bool:
     universe = scene.scenario.universe_of(action.universe)
     seed = scene.scenario.seed_of(action.ring, action.among)
     is_new = (universe, seed) != (host.config.universe, host.config.seed)
-    if host.is_dark or (is_new and "two-rings" not in scene.scenario.allow):
+    if is_new and "two-rings" not in scene.scenario.allow:
         return False
     if host.heart is None and not scene.may_start(host):
         return False

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from ipam_cluster import Cluster, Host
 
+from core.config import SeedMode
+from core.ipam.earlier import earlier_facts
+from core.kinds import AttachmentRecord, put
+from core.types import address_of
+
 
 def leave(host: Host) -> int:
     request = host.cluster.new_request()
@@ -29,8 +34,11 @@ def test_who_leaves_hands_everything_to_the_smallest_name_and_waits_for_it() -> 
     request = leave(last)
     last.commit()
     assert last.reply(request) is None
+    cluster.exchange()
+    assert last.holds() != {}, "until the heir has confirmed"
     cluster.settle(1000)
     assert last.reply(request) == ""
+    assert last.holds() == {}
     assert shares(one) == [("h1", 48), ("h2", 16)]
     assert last.reply(last.allocate("late")) == "! this host is being reset"
     assert two.is_up
@@ -57,6 +65,43 @@ def test_nothing_is_left_to_hand_over_and_still_the_heir_must_confirm() -> None:
     assert last.reply(again) is None, "what was given is known to nobody but us"
     cluster.settle(1000)
     assert last.reply(again) == ""
+
+
+def test_what_containers_use_is_given_to_nobody_while_their_host_may_stay() -> None:
+    cluster, one, _, last = three()
+    last.allocate("c")
+    leave(last)
+    cluster.exchange()
+    cluster.now_ms += 10_000
+    last.fire("ipam/leave")
+    for index in range(47):
+        one.allocate(f"x{index}")
+    cluster.settle()
+    assert last.holds() == {address_of("10.32.0.48"): "c"}
+    cluster.check_holders()
+
+
+def test_nothing_of_its_containers_is_found_by_the_next_life() -> None:
+    cluster, one, _, last = three()
+    last.allocate("c")
+    last.do(lambda: last.context.write(put("att/c/ethwe", AttachmentRecord("", (), "/n", False))))
+    cluster.settle()
+    leave(last)
+    cluster.settle()
+    last.wipe()
+    cluster.exchange()
+    assert [(key, body) for key, body in earlier_facts(last.context) if key.startswith(("ip/", "att/"))] == []
+    assert shares(one) == [("h1", 48), ("h2", 16)]
+
+
+def test_who_never_had_a_ring_forgets_its_containers_too() -> None:
+    cluster = Cluster(1, mode=SeedMode("consensus", count=3))
+    (host,) = cluster.hosts
+    host.do(lambda: host.context.write(put("att/c/ethwe", AttachmentRecord("", ("10.2.1.1/24",), "/n", False))))
+    request = leave(host)
+    host.commit()
+    assert host.reply(request) == ""
+    assert list(host.context.board.of(host.name, AttachmentRecord)) == []
 
 
 def test_one_reset_at_a_time() -> None:

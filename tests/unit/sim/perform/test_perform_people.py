@@ -33,8 +33,6 @@ def test_a_host_is_launched_with_other_names() -> None:
 def test_other_settings_go_beyond_the_promises() -> None:
     watched = Watched()
     assert watched.perform(Relaunch(B, OTHER), Relaunch(B)) == [False, True]
-    watched.perform(CutPower(B))
-    assert watched.perform(Relaunch(B)) == [False], "nobody types there"
 
 
 def test_a_container_ends_while_no_agent_looks() -> None:
@@ -45,6 +43,15 @@ def test_a_container_ends_while_no_agent_looks() -> None:
     assert watched.perform(EndContainer(A, "web"), EndContainer(A, "web")) == [True, False]
     assert watched.perform(Start(A)) == [True]
     assert [event.container for event in watched.events(A, ContainerGone)] == ["web"]
+
+
+def test_a_container_ends_before_it_is_attached() -> None:
+    watched = Watched()
+    watched.perform(Attach(A, "web"))
+    assert watched.perform(EndContainer(A, "web")) == [True]
+    watched.wait(1_000)
+    assert list(watched.stage.books.replies[A]) == ["no attach web: web has ended"]
+    assert watched.perform(Attach(A, "web")) == [True], "the name is free"
 
 
 def test_operators_call_hosts_by_their_nicknames() -> None:
