@@ -264,7 +264,7 @@ class Allocator:
             return
         is_ring_new = not self._seen or self._seen[0] != ring
         self._seen = (ring, others)
-        if not (is_ring_new or self._waits or board.has(RetiredRecord)):
+        if not (is_ring_new or self._waits or steward.asks or board.has(RetiredRecord)):
             # A forming network says a thousand times who is there and linked to whom. That matters only to who waits
             # for others, and where somebody who was removed may come back.
             return

@@ -76,6 +76,9 @@ class Asks:
         self._asks: dict[AskKey, _Ask] = {}
         self._due_ms: int | None = None
 
+    def __bool__(self) -> bool:
+        return bool(self._asks)
+
     def keep(self, keys: Iterable[AskKey]) -> None:
         """Ask for exactly these: begin what is new, forget what is no longer wanted."""
         wanted = dict.fromkeys(keys)
