@@ -41,10 +41,6 @@ class Clock:
         """Read both clocks."""
         return Instant(self._mono_us(now_us) // 1000, (EPOCH_US + now_us + self.skew_us) // 1000)
 
-    def lived_s(self, now_us: int) -> int:
-        """Return the seconds since `EPOCH_US` by the wall clock; negative when it is far behind."""
-        return (now_us + self.skew_us) // 1_000_000
-
     def when(self, due_ms: int, now_us: int) -> int:
         """Return the virtual time, not before `now_us`, from which on the monotonic clock shows `due_ms` or more."""
         elapsed_us = -(-(due_ms * 1000 - self.read_us) * 1_000_000 // (1_000_000 + self.drift_ppm))

@@ -124,7 +124,7 @@ class World:
         if host.is_dark:
             host.is_dark = False
             host.clock.reboot(self.now_us)
-        recovered = host.disk.recover(host.clock.lived_s(self.now_us))
+        recovered = host.disk.recover(host.clock.at(self.now_us).wall_ms // 1000)
         host.life += 1
         self.trace.add(self.now_us, host.name, f"start of life {host.life}")
         if self.watcher is not None:
