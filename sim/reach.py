@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from core.board import Board
 from core.config import Recovered
 from core.kinds import AttachmentRecord, attachment_key, parse
-from core.reconcile.objects import Op, OpResult, Tree, Verb
+from core.reconcile.objects import KernelObject, Op, OpResult, Tree, Verb
 from core.reconcile.plan import attachment_of
 from core.replica import Replica
 from crdt.store import Store
@@ -43,7 +43,7 @@ class Reach:
         self._store, self._board = store, board
         self._looks = 0
         self._lives: dict[int, int] = {}
-        self._in_the_way: dict[int, dict[tuple[str, ...], tuple[int, bool]]] = {}
+        self._in_the_way: dict[int, dict[tuple[str, ...], tuple[KernelObject, int, bool]]] = {}
 
     # While things happen.
 
@@ -179,11 +179,14 @@ class Reach:
             return
         seen = self._in_the_way[host.index] = {}
         for item in foreign:
-            since_us, was_mute = before.get(item.key, (now_us, False))
+            found, since_us, was_mute = before.get(item.key, (item, now_us, False))
+            if found is not item:
+                # The one before it has gone, and this one come, between two looks.
+                since_us, was_mute = now_us, False
             # It came at some time since the look before.
             is_news_lost = host.netlink.is_mute or host.netlink.heard_again_us >= since_us - LOOK_US
-            seen[item.key] = (since_us, was_mute or is_news_lost)
-            is_late = now_us - since_us >= REPORT_US[seen[item.key][1]]
+            seen[item.key] = (item, since_us, was_mute or is_news_lost)
+            is_late = now_us - since_us >= REPORT_US[seen[item.key][2]]
             if not is_late or item.key not in {wanted.key for wanted in heart.desired()}:
                 continue
             name = " ".join(item.key)
