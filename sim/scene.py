@@ -39,14 +39,15 @@ class Scene:
         return [host for host in self.world.hosts if host.heart is not None]
 
     def is_known(self, host: Host) -> bool:
-        """Say whether a host without memory finds others who have theirs."""
+        """Say whether a host without memory finds others who have theirs: none has just lost it, or is still asking."""
         others = (other for other in self.world.hosts if other is not host)
-        return self.can_call(host) and not any(self.has_forgotten(other) for other in others)
+        return self.can_call(host) and all(self.has_memory(other) for other in others)
 
-    def has_forgotten(self, host: Host) -> bool:
-        """Say whether a host is down without memory, or about to be."""
+    def has_memory(self, host: Host) -> bool:
+        """Say whether a host knows what others know, or has it on its disk, and is not about to forget it."""
         is_leaving = any(pending.kind == "reset" for pending in self.books.pending[host.index].values())
-        return is_leaving or (host.heart is None and host.disk.has_forgotten)
+        knows = not host.disk.has_forgotten if host.heart is None else self.has_agreed(host)
+        return knows and not is_leaving
 
     def is_remembered(self, host: Host) -> bool:
         """Say whether everything this host has said is held by all others, and it will hear of it again."""
@@ -58,11 +59,12 @@ class Scene:
         return self.has_agreed(host)
 
     def has_agreed(self, host: Host) -> bool:
-        """Say whether a host knows who shares the range.
+        """Say whether a host knows what others know, and who shares the range.
 
         A voter that forgets its vote would hold up the agreement for ever: consensus needs its acceptors' memory.
         """
-        return isinstance(host.heart, Replica) and host.heart.allocator.ring is not None
+        heart = host.heart
+        return isinstance(heart, Replica) and heart.mesh.in_sync and heart.allocator.ring is not None
 
     def can_call(self, host: Host) -> bool:
         """Say whether a host finds others by itself: somebody it dials is there to be called."""
