@@ -52,6 +52,7 @@ from core.events import (
 )
 from core.ipam.allocator import Allocator
 from core.ipam.earlier import earlier_facts, earlier_lives
+from core.ipam.electorate import electorate
 from core.ipam.fences import Fences
 from core.kinds import (
     NAMES,
@@ -71,7 +72,7 @@ from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
 from core.reconcile.reconciler import Reconciler
 from core.status import KernelTrouble, Status
-from core.types import Instant, RequestId
+from core.types import Instant, PeerName, RequestId
 from crdt.fact import Change, Origin
 from crdt.store import Joined, Pool, Stale, Store
 
@@ -122,6 +123,10 @@ class Replica:
     def queues(self) -> dict[str, int]:
         """Return how much waits, by what it waits for; each has a limit."""
         return {**self._commits.queues(), "addresses": self.allocator.waiting}
+
+    def voters(self) -> tuple[PeerName, ...]:
+        """Return who would have to answer before anybody else were removed, ourselves included; by name."""
+        return electorate(self._context, ())
 
     def apply(self, event: Event, at: Instant) -> list[Effect]:
         """Decide what follows from an event."""

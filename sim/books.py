@@ -75,8 +75,8 @@ class Books:
     """Requests answered well, by kind."""
     shared: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
     """Addresses that two were given because one of the givers could not know."""
-    blind: dict[int, None] = field(default_factory=dict)
-    """Hosts that were called dead and live, or may have got what a forced removal took."""
+    doubtful: dict[str, None] = field(default_factory=dict)
+    """Addresses that may be given twice, because a giver could not know better, see `doubt`."""
     _holders: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
 
     @staticmethod
@@ -94,10 +94,12 @@ class Books:
         """Enter a request."""
         self.pending[host][request] = pending
 
-    def answered(self, host: int, host_name: str, answer: Answer, ring: str) -> tuple[Pending, tuple[str, ...]]:
+    def answered(
+        self, host: int, host_name: str, answer: Answer, *, ring: str, is_unaware: bool
+    ) -> tuple[Pending, tuple[str, ...]]:
         """Enter an answer; return the request and the addresses newly given with it. Raises: Violation.
 
-        `ring` names the ring that the host gives from.
+        `ring` names the ring that the host gives from; who is unaware gives what may be another's.
         """
         pending = self.pending[host].pop(answer.request, None)
         if pending is None:
@@ -112,6 +114,8 @@ class Books:
         if pending.kind not in ("take", "attach") or user is None:
             return pending, ()
         addresses = tuple(str(cidr_of(text)).split("/")[0] for text in answer.reply.text.split())
+        if is_unaware:
+            self.doubtful.update(dict.fromkeys(addresses))
         for address in addresses:
             self._give(address, Holder(host, user.name, ring))
         user.addresses = tuple(dict.fromkeys((*user.addresses, *addresses)))
@@ -151,7 +155,7 @@ class Books:
             self._holders[address] = (holder,)
             return
         held = (*others, holder)
-        if not any(one.host in self.blind for one in held) and len({one.ring: None for one in held}) < len(held):
+        if address not in self.doubtful and len({one.ring: None for one in held}) < len(held):
             raise Violation(
                 f"I2: {address} was given to {holder.user} on host {holder.host}; "
                 f"{others[0].user} on host {others[0].host} has it"

@@ -22,16 +22,16 @@ from core.config import Recovered
 from core.effects import Answer, Effect, Persist
 from core.events import Event
 from core.ipam.retired import PREFIX as RETIRED
-from core.kinds import RetiredRecord
 from core.messages import Deltas, Have, Message
 from core.reconcile.objects import Endpoint, EndpointAddress, KernelObject, Op, OpResult, Verb
 from core.replica import Replica
-from core.types import PeerName, address_of
+from core.types import address_of
 from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
 from sim.agreement import disagreement
 from sim.books import Violation
 from sim.bounds import excess
+from sim.doubt import Doubt
 from sim.host import Host
 from sim.reach import Reach
 from sim.relayed import Relayed
@@ -56,6 +56,7 @@ class Checks:
         self._reach = Reach(stage, self._store, self._board)
         self._differs: dict[int, tuple[dict[tuple[str, ...], KernelObject], int]] = {}
         self._relayed = Relayed()
+        self._doubt = Doubt(stage.world, stage.books, self._board)
 
     # While things happen.
 
@@ -78,10 +79,9 @@ class Checks:
 
     def answered(self, host: Host, answer: Answer) -> None:
         """Check I2 on what was promised, and I3 on who promised it."""
-        if self._has_not_heard(host):
-            self._books.blind[host.index] = None
-        addresses = self._stage.answered(host, answer)
-        if not addresses or host.index in self._books.blind:
+        is_unaware = self._doubt.is_unaware(host)
+        addresses = self._stage.answered(host, answer, is_unaware=is_unaware)
+        if is_unaware:
             return
         view = self._rings.of(host)
         for text in addresses:
@@ -95,15 +95,16 @@ class Checks:
         item = op.object
         if not isinstance(item, EndpointAddress) or op.verb is Verb.REMOVE:
             return
-        if self._has_not_heard(host):
-            self._books.blind[host.index] = None
+        ip = _ip(item)
+        if self._doubt.is_unaware(host):
+            self._books.doubtful[ip] = None
+        if ip in self._books.doubtful:
+            return
         for other in self._world.hosts:
-            for found in other.kernel.using(_ip(item)):
+            for found in other.kernel.using(ip):
                 if (other.index, found.container) == (host.index, item.container):
                     continue
-                if host.index in self._books.blind or other.index in self._books.blind:
-                    continue
-                if self._rings.are_apart(host, other, found.container, _ip(item)):
+                if self._rings.are_apart(host, other, found.container, ip):
                     continue
                 places = f"{item.container} at {host.name} and {found.container} at {other.name}"
                 raise Violation(f"I2: {item.cidr} is on {places}")
@@ -209,7 +210,7 @@ class Checks:
             if isinstance(result, Joined):
                 self._board.absorb(delta.origin, result.changed, result.removed)
                 if any(fact.key.startswith(RETIRED) for fact in delta.facts):
-                    self._note_blind()
+                    self._doubt.look()
 
     def _check_durable(self, host: Host, origin: Origin, seq: int) -> None:
         if host.heart is None or origin != host.heart.board.me:
@@ -245,22 +246,6 @@ class Checks:
             if status is not None and not any(line.startswith(f"{address} is used by ") for line in status.conflicts):
                 raise Violation(f"I2: {address} is in use twice ({holders}), and {host.name} does not show it")
 
-    def _note_blind(self) -> None:
-        """Find hosts whose gifts are not certain any more: called dead and alive, or passed over by force."""
-        passed_over = {name: None for _, _, record in self._board.all(RetiredRecord) for name in record.missing}
-        for host in self._world.hosts:
-            lives = host.heart is not None or bool(self._books.users[host.index])
-            if host.config.peer in passed_over or (lives and _removals_of(host, self._board)):
-                self._books.blind[host.index] = None
-
-    def _has_not_heard(self, host: Host) -> bool:
-        """Say whether a host has been removed and does not know it."""
-        heart = host.heart
-        if not isinstance(heart, Replica):
-            return False
-        heard = _removals_of(host, heart.board)
-        return any(heard.get(taker) != record for taker, record in _removals_of(host, self._board).items())
-
     def _excused(self, host: Host, heart: Replica) -> dict[str, None]:
         """Return the users that wait for space whose owners stay away, if their host says so."""
         if len(self._stage.scenario.members()) == len(self._world.hosts):
@@ -270,12 +255,6 @@ class Checks:
             return {}
         is_halted = any(" is removing " in line for line in status.alarms)
         return {wait.ident: None for wait in status.pending if is_halted or "unreachable" in wait.why}
-
-
-def _removals_of(host: Host, board: Board) -> dict[PeerName, RetiredRecord]:
-    """Return who has called a host dead, as a board says."""
-    key = RETIRED + host.config.peer
-    return {taker: record for taker, place, record in board.all(RetiredRecord) if place == key}
 
 
 def _difference(hearts: list[tuple[Host, Replica]]) -> str:

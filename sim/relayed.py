@@ -26,6 +26,10 @@ class Relayed:
             self._ahead[host.index] = None
         if host.index not in self._ahead:
             return
+        if delta.since == 0:
+            # The whole stream: what is not in it was deleted, and the deletion forgotten.
+            for place in [place for place in self._facts if place[0] == delta.origin]:
+                del self._facts[place]
         for fact in delta.facts:
             before = self._facts.get((delta.origin, fact.key))
             if before is None or before.seq < fact.seq:

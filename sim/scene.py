@@ -135,10 +135,12 @@ class Scene:
 
     # What the watcher passes on.
 
-    def answered(self, host: Host, answer: Answer) -> tuple[str, ...]:
+    def answered(self, host: Host, answer: Answer, *, is_unaware: bool) -> tuple[str, ...]:
         """Enter an answer; return the addresses newly given with it. Raises: Violation."""
         ring = host.heart.allocator.ring if isinstance(host.heart, Replica) else None
-        pending, addresses = self.books.answered(host.index, host.name, answer, "" if ring is None else ring.ring_id)
+        ring_id = "" if ring is None else ring.ring_id
+        books = self.books
+        pending, addresses = books.answered(host.index, host.name, answer, ring=ring_id, is_unaware=is_unaware)
         if pending.kind == "reset" and isinstance(answer.reply, Ok):
             self.world.schedule(0, lambda: self._end_host(host))
         return addresses

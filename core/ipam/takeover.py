@@ -9,6 +9,9 @@ One takeover at a time per host. Of two hosts that remove one peer the lower nam
 `force` whoever does not answer within `ANSWER_MS` ends the attempt with nothing changed. With `force` it goes on after
 `FORCE_MS` without them, for which the operator answers: what the dead gave to the missing may be given again.
 
+Not promised: a host that none of those asked has heard of, or that they hold for dead since an earlier removal, is not
+asked; what the dead gave to it may be given again, and is then shown as a conflict.
+
 Source: research §3.4. Weave Net's `rmpeer` rests on one peer's own view and is documented as unsafe.
 """
 

@@ -1,0 +1,76 @@
+"""Which addresses may be in use twice without anybody being wrong: the operator called a host dead that lives.
+
+Such a host gives what it has until it hears of its removal, and what it gave before is taken over as well. The same
+holds for hosts that a removal has passed over: what the dead gave them is taken. A forced removal passes over those who
+did not answer; any removal passes over a host that its remover has never heard of, or holds for dead since an earlier
+one. From the moment at which they could know, they are held to every promise again; those addresses stay in doubt.
+"""
+
+from __future__ import annotations
+
+from core.board import Board
+from core.ipam.retired import PREFIX
+from core.kinds import RetiredRecord
+from core.reconcile.objects import EndpointAddress
+from core.replica import Replica
+from core.types import PeerName
+from sim.books import Books
+from sim.host import Host
+from sim.world import World
+
+Removals = dict[tuple[PeerName, str], RetiredRecord]
+"""By remover, and key of the record."""
+
+
+class Doubt:
+    """Keeps the list of doubtful addresses in the books."""
+
+    def __init__(self, world: World, books: Books, board: Board) -> None:
+        """`board` is that of the observer who knows all."""
+        self._world = world
+        self._books = books
+        self._board = board
+        self._seen: Removals = {}
+        self._passed_over: dict[tuple[PeerName, str], dict[PeerName, None]] = {}
+
+    def look(self) -> None:
+        """Take note of removals that are new: all that the hosts concerned use now is in doubt, if they live."""
+        now = {(taker, key): record for taker, key, record in self._board.all(RetiredRecord)}
+        fresh = {place: record for place, record in now.items() if self._seen.get(place) != record}
+        self._seen = now
+        for place in fresh:
+            self._passed_over[place] = self._unasked(place[0])
+        for host in self._world.hosts:
+            if not self._concerning(host, fresh):
+                continue
+            for user in self._books.users[host.index].values():
+                self._books.doubtful.update(dict.fromkeys(user.addresses))
+            for item in host.kernel.observe():
+                if isinstance(item, EndpointAddress):
+                    self._books.doubtful[item.cidr.partition("/")[0]] = None
+
+    def is_unaware(self, host: Host) -> bool:
+        """Say whether a host was removed, or passed over, and cannot know it."""
+        heart = host.heart
+        if not isinstance(heart, Replica):
+            return False
+        concerning = self._concerning(host, self._seen)
+        if not concerning:
+            return False
+        heard = {(taker, key): record for taker, key, record in heart.board.all(RetiredRecord)}
+        return any(heard.get(place) != record for place, record in concerning.items())
+
+    def _unasked(self, taker: PeerName) -> dict[PeerName, None]:
+        """Return the hosts that a remover does not know to be there."""
+        hearts = [host.heart for host in self._world.hosts if host.config.peer == taker]
+        asked = dict.fromkeys(peer for heart in hearts if isinstance(heart, Replica) for peer in heart.voters())
+        return {host.config.peer: None for host in self._world.hosts if host.config.peer not in asked}
+
+    def _concerning(self, host: Host, removals: Removals) -> Removals:
+        """Return the removals that may have taken something from a host."""
+        peer = host.config.peer
+        return {
+            place: record
+            for place, record in removals.items()
+            if place[1] == PREFIX + peer or peer in record.missing or peer in self._passed_over[place]
+        }
