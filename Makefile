@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel tests/docker
 
-.PHONY: demo test lint bench setup bpf clean
+.PHONY: demo test lint bench mutants setup bpf clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,10 @@ demo: setup
 # Speed and size, as a table and as bench/results/*.json; root only, takes some minutes.
 bench: setup
 	$(PY) -m bench.run
+
+# Plant classical mistakes in copies of the code, and see that the simulator finds each; some minutes.
+mutants: setup
+	$(PY) -m bench.mutants --jobs $(shell nproc)
 
 # Compile the data path's programs anew; the object is part of the repository, so installing needs no compiler.
 bpf: setup

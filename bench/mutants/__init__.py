@@ -1,0 +1,1 @@
+"""Classical mistakes, planted one at a time: does the simulator find them?"""
