@@ -45,7 +45,6 @@ MARKS = frozenset(
         "leaving.no-heir",
         "mesh.neighbour-slow-to-tell",
         "reconciler.held-back",
-        "reconciler.vanished-with-parent",
         "relay.no-way",
         "relay.passed-on",
         "replica.reborn",

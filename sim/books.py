@@ -40,9 +40,11 @@ class Pending:
     user: str
     """For whom; empty for an operator."""
     kind: str
-    """`take`, `claim`, `attach`, `detach`, `give-back`, `remove`, `reset` or `operate`."""
+    """`take`, `claim`, `claim-address`, `attach`, `detach`, `give-back`, `remove`, `reset` or `operate`."""
     asked_us: int
     """When."""
+    address: str = ""
+    """Which address is claimed; empty when any will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,17 @@ class Books:
         self.replies[host].append(_reply(pending, answer))
         if not isinstance(answer.reply, Ok):
             self.refusals[pending.kind] = self.refusals.get(pending.kind, 0) + 1
+            if pending.address:
+                # Whoever wanted that address, and no other, goes away.
+                self.users[host].pop(pending.user, None)
             return pending, ()
         self.answers += 1
         self.done[pending.kind] = self.done.get(pending.kind, 0) + 1
         user = self.users[host].get(pending.user)
-        if pending.kind not in ("take", "attach") or user is None:
+        if pending.kind not in ("take", "attach", "claim-address") or user is None:
             return pending, ()
-        addresses = tuple(str(cidr_of(text)).split("/")[0] for text in answer.reply.text.split())
+        said = tuple(str(cidr_of(text)).split("/")[0] for text in answer.reply.text.split())
+        addresses = (pending.address,) if pending.address else said
         if is_unaware:
             self.doubtful.update(dict.fromkeys(addresses))
         for address in addresses:

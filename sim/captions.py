@@ -247,6 +247,8 @@ _ROWS: dict[type[Action], _Row] = {
                        lambda action, names: f"take {listed(action.idents)}"),
     actions.ClaimAgain: _Row(Tone.USE, "an address is claimed again", "addresses are claimed again {} times",
                              lambda action, names: f"claim {action.ident}"),
+    actions.ClaimAddress: _Row(Tone.USE, "a certain address is claimed", "{} certain addresses are claimed",
+                               lambda action, names: f"claim {action.address} for {action.ident}"),
     actions.GiveBack: _Row(Tone.USE, "one is given back", "{} are given back",
                            lambda action, names: f"give back {listed(action.idents)}"),
     actions.ConnectTo: _Row(Tone.USE, "a host is told to connect", "hosts are told to connect {} times",

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from core.marks import MARKS
 from core.records import PREFIX as RECORDING
 from sim.books import Violation
 from sim.campaign.ledger import Ledger, LedgerError
@@ -106,10 +108,12 @@ def _shrink(asked: argparse.Namespace) -> int:
     found = _seed_or_file(word)
     scenario = run_seed(found, profile=asked.profile).scenario if isinstance(found, int) else found
     out = asked.out or Path(word).with_name(f"{Path(word).stem}-small.json")
+    fails = _violation if asked.mark is None else partial(_passed, asked.mark)
     try:
-        small = shrink(scenario, _violation, runs_max=asked.max_runs, watch=_Shrinking(sys.stderr.isatty()))
+        small = shrink(scenario, fails, runs_max=asked.max_runs, watch=_Shrinking(sys.stderr.isatty()))
     except NothingFails as error:
-        raise Failure(f"{word}: {error}; nothing to shrink") from error
+        what = "violates nothing" if asked.mark is None else f"does not pass {asked.mark}"
+        raise Failure(f"{word}: it {what}; nothing to shrink") from error
     title = f"{headline(small.violation)} (seed {scenario.seed})"
     if scenario.title and not scenario.title.startswith("Seed "):
         title = scenario.title
@@ -118,7 +122,7 @@ def _shrink(asked: argparse.Namespace) -> int:
     print(f"{small.runs} runs: {len(scenario.steps)} steps on {len(scenario.hosts)} hosts are now {steps} on {hosts}")
     if not small.is_smallest:
         print("there may be smaller ones: shrink the result again")
-    print(f"violates {headline(small.violation)}")
+    print(headline(small.violation))
     print(f"    weave sim replay {out}\n    weave sim timeline {out} --html {out.with_suffix('.html')}")
     return 0
 
@@ -197,6 +201,10 @@ def _told(scenario: Scenario, report: Report, *, is_traced: bool) -> int:
 
 def _violation(scenario: Scenario) -> str:
     return play(scenario).violation
+
+
+def _passed(mark: str, scenario: Scenario) -> str:
+    return f"mark: {mark} is passed" if play(scenario).marks.get(mark) else ""
 
 
 class _Shrinking:
@@ -295,6 +303,8 @@ def _parser() -> argparse.ArgumentParser:
     one = verb("shrink", _shrink, "Make a failing scenario as small as possible.")
     one.add_argument("scenario", metavar="FILE|SEED", help="a scenario, or the seed of one")
     one.add_argument("-o", "--out", type=Path, metavar="OUT", help="where to write it (FILE with -small)")
+    text = "keep that this mark is passed, instead of a violation: the shortest way to a rare place"
+    one.add_argument("--mark", choices=sorted(MARKS), metavar="NAME", help=text)
     one.add_argument("--max-runs", type=_count, default=RUNS_MAX, metavar="N", help=f"runs at most ({RUNS_MAX})")
     _add_profile(one)
     one = verb("replay", _replay, "Play a scenario, or what `weave launch --record` wrote, and say what came of it.")

@@ -103,15 +103,15 @@ class Scene:
         self.command(host, "", "operate", command)
         return True
 
-    def command(self, host: Host, user: str, kind: str, command: Command) -> None:
+    def command(self, host: Host, user: str, kind: str, command: Command, address: str = "") -> None:
         """Command something on behalf of a user, and enter the request."""
         if host.heart is not None:
-            self.world.apply(host, Commanded(self.asking(host, user, kind), command))
+            self.world.apply(host, Commanded(self.asking(host, user, kind, address), command))
 
-    def asking(self, host: Host, user: str, kind: str) -> Any:
+    def asking(self, host: Host, user: str, kind: str, address: str = "") -> Any:
         """Enter a request and return its number. Any: a RequestId, which only events need to know."""
         request = host.next_request()
-        self.books.ask(host.index, request, Pending(user, kind, self.world.now_us))
+        self.books.ask(host.index, request, Pending(user, kind, self.world.now_us, address))
         return request
 
     def new_user(self, host: Host, name: str, *, is_attached: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from core.types import Address, address_text
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.agenda import Agenda
@@ -20,6 +21,12 @@ BURST = 40
 """Addresses taken and given back in one go, so that streams forget deletions."""
 BURST_MS = 2_000
 """How long they are kept."""
+WANTS_TAKEN = 0.5
+"""Chance that somebody who wants a certain address wants one that is in use."""
+RESTARTED = 0.4
+"""Chance that a container comes back."""
+RESTART_MS = (100, 40_000)
+"""How long it is gone: less or more than its addresses are kept for it."""
 CONTAINERS_MAX = 40
 """Per host: more say nothing new."""
 
@@ -39,6 +46,7 @@ class Workload:
             (2, self._give_back),
             (2, self._end_container),
             (1, self._claim_again),
+            (1, self._claim_address),
             (0 if profile == "takeover" else 1, self._burst),
         )
         self._kinds = [kind for weight, kind in kinds for _ in range(weight * self._entropy.randint(0, 3))]
@@ -63,9 +71,14 @@ class Workload:
             yield actions.Detach(HostIndex(host.index), name)
 
     def _end_container(self, host: Host) -> Iterator[Action]:
+        """Let a container end, and sometimes one of the same name start soon, as orchestrators do."""
         name = self._old_name(host, is_attached=True)
         if name:
-            yield actions.EndContainer(HostIndex(host.index), name)
+            index = HostIndex(host.index)
+            yield actions.EndContainer(index, name)
+            if self._entropy.random() < RESTARTED:
+                at_ms = self._stage.world.now_us // 1000 + self._entropy.randint(*RESTART_MS)
+                self._agenda.plan(at_ms, lambda: iter((actions.Attach(index, name),)))
 
     def _give_back(self, host: Host) -> Iterator[Action]:
         name = self._old_name(host, is_attached=False)
@@ -76,6 +89,18 @@ class Workload:
         name = self._old_name(host, is_attached=False)
         if name:
             yield actions.ClaimAgain(HostIndex(host.index), name)
+
+    def _claim_address(self, host: Host) -> Iterator[Action]:
+        """Want an address that somebody has, here or elsewhere, or any one."""
+        universe = host.config.universe
+        if universe is None or not self._has_room(host):
+            return
+        taken = [user.addresses[0] for users in self._stage.books.users for user in users.values() if user.addresses]
+        if taken and self._entropy.random() < WANTS_TAKEN:
+            address = self._entropy.choice(taken)
+        else:
+            address = address_text(Address(self._entropy.randrange(universe.lo, universe.hi)))
+        yield actions.ClaimAddress(HostIndex(host.index), self._new_name(), address)
 
     def _burst(self, host: Host) -> Iterator[Action]:
         """Take many addresses, and give them back after a while."""

@@ -23,6 +23,7 @@ from core.reconcile.plan import attachment_of
 from core.reconcile.reconciler import Reconciler
 from core.status import AttachmentStatus
 from core.types import Cidr, RequestId, Subnet, cidr_of, subnet_of
+from crdt.fact import Origin
 
 CONTAINER_SIZE_MAX = 128
 """Bytes; it has to fit into an interface's alias together with the namespace."""
@@ -98,6 +99,7 @@ class Attachments:
         self._reconciler = reconciler
         self._coming: dict[AttachmentId, Coming] = {}
         self._going: dict[AttachmentId, Going] = {}
+        self._void: dict[AttachmentId, tuple[Origin, int]] = {}
 
     # Requests.
 
@@ -177,7 +179,7 @@ class Attachments:
                 self._context.answer(request)
         for name, ifname, _ in tuple(self._all()):
             if name == container:
-                self._context.write(gone(attachment_key(name, ifname), AttachmentRecord))
+                self._forget((name, ifname))
                 self._reconciler.dirty()
 
     def disk_failed(self, why: str) -> None:
@@ -212,6 +214,9 @@ class Attachments:
         for place, going in tuple(self._going.items()):
             if self._going.get(place) is going and self._has_let_go(place, going):
                 self._leave(place, going)
+        for place in tuple(self._void):
+            # Once nothing is left to be forgotten there is nothing to remember.
+            self._saved(place)
 
     # What others ask.
 
@@ -330,9 +335,10 @@ class Attachments:
         record = self._record(place)
         if record is not None:
             left = tuple(text for text in record.addresses if text not in going.addresses)
-            key = attachment_key(*place)
-            change = put(key, replace(record, addresses=left)) if left else gone(key, AttachmentRecord)
-            self._context.write(change)
+            if left:
+                self._context.write(put(attachment_key(*place), replace(record, addresses=left)))
+            else:
+                self._forget(place)
         others = {text for name, _, other in self._all() if name == place[0] for text in other.addresses}
         cidrs = tuple(cidr_of(text) for text in going.addresses if text not in others)
         self._give_back(place[0], cidrs, ())
@@ -355,12 +361,34 @@ class Attachments:
             return self._reconciler.lacks(("endpoint", *place))
         return all(self._reconciler.lacks(("address", *place, text)) for text in going.addresses)
 
+    def _forget(self, place: AttachmentId) -> None:
+        """Write that there is no such interface; what the journal still says of it counts no more."""
+        found = self._saved(place)
+        if found is not None:
+            self._void[place] = found[0]
+        self._context.write(gone(attachment_key(*place), AttachmentRecord))
+
     def _durable(self, place: AttachmentId) -> AttachmentRecord | None:
-        """Return what the journal says of an interface."""
+        """Return what the journal says of an interface, unless that is about to be forgotten.
+
+        A container that comes back at once may have the same record as before, and it is not on disk all the same:
+        the deletion of the earlier one will be there first.
+        """
+        found = self._saved(place)
+        if found is None or self._void.get(place) == found[0]:
+            return None
+        self._void.pop(place, None)
+        return found[1]
+
+    def _saved(self, place: AttachmentId) -> tuple[tuple[Origin, int], AttachmentRecord] | None:
+        """Return what the journal says of an interface, and the number of the fact that does."""
         stream = self._context.store.stream(self._context.board.me)
         fact = None if stream is None else stream.get(attachment_key(*place))
         record = None if fact is None or fact.body is None else parse(fact.kind, fact.body)
-        return record if isinstance(record, AttachmentRecord) else None
+        if stream is None or fact is None or not isinstance(record, AttachmentRecord):
+            self._void.pop(place, None)
+            return None
+        return (stream.origin, fact.seq), record
 
     def _is_up(self, place: AttachmentId, record: AttachmentRecord) -> bool:
         config = self._context.config

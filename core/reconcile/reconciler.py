@@ -209,7 +209,6 @@ class Reconciler:
             return
         self._observed.pop(op.object.key, None)
         for other in vanish_with(op.object, tuple(self._observed.values())):
-            self._context.mark("reconciler.vanished-with-parent")
             del self._observed[other.key]
 
     def _arm_retry(self) -> None:

@@ -58,6 +58,18 @@ class ClaimAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimAddress:
+    """A new name claims an address, whoever has it: of a container that was elsewhere, or just typed."""
+
+    host: HostIndex
+    """Where."""
+    ident: str
+    """Who."""
+    address: str
+    """Which, in the range of the host."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveBack:
     """Names give back what they hold."""
 
@@ -127,6 +139,7 @@ PeopleAction = (
     | EndContainer
     | Take
     | ClaimAgain
+    | ClaimAddress
     | GiveBack
     | ConnectTo
     | ForgetTarget

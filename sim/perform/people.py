@@ -9,6 +9,7 @@ from typing import Any
 from core.events import Allocate, AttachAsked, Claim, Connect, ContainerGone, DetachAsked, Forget, Free, Leave
 from core.events import RemovePeers as RemoveCommand
 from core.kinds import PeerRecord, peer_key
+from core.types import address_of as ip_of
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.host import Host
@@ -79,6 +80,19 @@ def _claim_again(scene: Scene, action: actions.ClaimAgain) -> bool:
         return False
     address = scene.books.users[host.index][name].addresses[0]
     scene.command(host, name, "claim", Claim(name, f"{address}/12"))
+    return True
+
+
+def _claim_address(scene: Scene, action: actions.ClaimAddress) -> bool:
+    host, name = scene.world.hosts[action.host], action.ident
+    universe = host.config.universe
+    try:
+        is_inside = universe is not None and ip_of(action.address) in universe
+    except ValueError:
+        return False
+    if not is_inside or not scene.new_user(host, name, is_attached=False):
+        return False
+    scene.command(host, name, "claim-address", Claim(name, f"{action.address}/12"), action.address)
     return True
 
 
@@ -159,6 +173,7 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.EndContainer: _end_container,
     actions.Take: _take,
     actions.ClaimAgain: _claim_again,
+    actions.ClaimAddress: _claim_address,
     actions.GiveBack: _give_back,
     actions.ConnectTo: _connect_to,
     actions.ForgetTarget: _forget_target,

@@ -17,7 +17,8 @@ from core.events import Event
 from core.replica import Replica
 from core.types import Instant
 from sim import cli
-from sim.actions import HostIndex, Kill, Take
+from sim.actions import HostIndex, Kill, Start, Take
+from sim.run import play
 from sim.scenario import HostSpec, Scenario, Step, dump, load
 from sim.seeds import run_seed
 
@@ -136,7 +137,7 @@ def test_what_fails_is_told_and_shrunk(
     assert cli.main(["shrink", "f.json"]) == 0
     told = capsys.readouterr().out
     assert "3 steps on 2 hosts are now 1 on 2" in told
-    assert "violates crash: RuntimeError: planted" in told
+    assert "\ncrash: RuntimeError: planted\n" in told
     small = load((folder / "f-small.json").read_text())
     assert small.steps == (Step(0, Take(HostIndex(1), ("c1",))),)
     assert small.title == "crash: RuntimeError: planted (seed 1)"
@@ -144,6 +145,18 @@ def test_what_fails_is_told_and_shrunk(
     told = capsys.readouterr().out
     assert "there may be smaller ones" in told
     assert (folder / "g.json").exists()
+
+
+def test_the_shortest_way_to_a_mark_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (Step(100, Take(HostIndex(1), ("c1",))), Step(2_000, Kill(HostIndex(0))), Step(2_500, Start(HostIndex(0))))
+    (folder / "s.json").write_text(dump(replace(QUIET, steps=steps)))
+    assert cli.main(["shrink", "s.json", "--mark", "sessions.held-link-resumed"]) == 0
+    assert "mark: sessions.held-link-resumed is passed" in capsys.readouterr().out
+    small = load((folder / "s-small.json").read_text())
+    assert [type(step.action) for step in small.steps] == [Kill]
+    assert play(small).marks["sessions.held-link-resumed"]
+    assert cli.main(["shrink", "s.json", "--mark", "gossip.equivocation"]) == 1
+    assert "s.json: it does not pass gossip.equivocation" in capsys.readouterr().err
 
 
 def test_what_is_well_cannot_be_shrunk(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

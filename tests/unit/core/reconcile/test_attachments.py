@@ -6,7 +6,16 @@ import pytest
 from playbook import ME, Playbook, config, of
 
 from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Persist, Refusal
-from core.events import AttachAsked, ContainerGone, DetachAsked, KernelDumped, OpsDone, PersistFailed, RequestCancelled
+from core.events import (
+    AttachAsked,
+    ContainerGone,
+    DetachAsked,
+    KernelDumped,
+    OpsDone,
+    Persisted,
+    PersistFailed,
+    RequestCancelled,
+)
 from core.kinds import AttachmentRecord, attachment_key
 from core.reconcile.objects import Again, Endpoint, EndpointUp, Refused
 from core.types import RequestId
@@ -228,3 +237,22 @@ def test_what_is_not_attached_cannot_be_detached() -> None:
     bench = Bench()
     bench.detach()
     assert replies(bench)[0].startswith("no: c1 has no interface ethwe")
+
+
+def test_a_container_that_comes_back_at_once_waits_for_its_new_record() -> None:
+    bench = Bench()
+    bench.attach()
+    bench.book.is_disk_well = False
+    persists = of(bench.book.happens(ContainerGone("c1")), Persist)
+    bench.settle()
+    asked = AttachAsked(RequestId(2), "c1", "ethwe", NETNS, (), multicast_route=True)
+    persists += of(bench.book.happens(asked), Persist)
+    assert len(persists) == 2, "first it is forgotten, then written anew"
+    bench.settle()
+    for persist, expected in zip(persists, (1, 2), strict=True):
+        assert not any(isinstance(item, EndpointUp) for item in bench.kernel.observe()), "with the record of before"
+        bench.take(bench.book.happens(Persisted(persist.ticket)))
+        bench.settle()
+        assert len(replies(bench)) == expected
+    assert replies(bench) == ["10.32.0.1/24", "10.32.0.1/24"]
+    assert any(isinstance(item, EndpointUp) for item in bench.kernel.observe())
