@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -79,13 +80,15 @@ def test_a_campaign_is_gone_on_with(folder: Path, capsys: pytest.CaptureFixture[
 def test_ctrl_c_ends_a_campaign_with_what_was_done(folder: Path) -> None:
     words = ["-m", "sim", "explore", "--seeds", "0:100000", "--jobs", "1", "--out", "c.jsonl"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Whoever runs these tests in the background may have told their children to ignore it.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        [sys.executable, *words], cwd=folder, env=environment, stdout=-1, stderr=-1, text=True
+        [sys.executable, *words], cwd=folder, env=environment, stdout=-1, stderr=-1, text=True, preexec_fn=heed
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("0/100,000 seeds")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=120)
     assert process.returncode == cli.INTERRUPTED
     assert " of 100,000 seeds run" in out
     assert "add --resume to the same command" in err
