@@ -246,5 +246,7 @@ def test_all_trouble_ends() -> None:
     for host in (A, B):
         watched.perform(SlowDisk(host, 4_000), DriftClock(host, 50_000), Doom(host, 2, True, 50), MountReadOnly(host))
     watched.perform(Pause(A, 100_000))
+    begin_ms = watched.now_ms
     watched.settle()
     assert watched.are_equal()
+    assert watched.now_ms - begin_ms < 50_000, "no pause outlives the trouble"
