@@ -21,7 +21,8 @@ from pathlib import Path
 
 from adapters.control import client, daemon, lab_kernel
 from adapters.control.lab_hosts import Lab
-from bench.gossip import gossip_cost
+from bench.fleet import fleet_figures
+from bench.fleet import lines as fleet_lines
 from bench.networks import Network, compile_cost, networks, sh
 from bench.simulator import simulator_speed
 
@@ -62,8 +63,8 @@ def main() -> int:
                     record(figures, f"{path.name} + filters", "udp", measure_cost(cost, path, "udp", DATAGRAMS))
             print("Agent", flush=True)
             agent = measure_agent(lab)
-    print("Gossip of 50 simulated peers", flush=True)
-    agent.update(gossip_cost())
+    print("Gossip of a hundred and of a thousand simulated hosts", flush=True)
+    agent.update(fleet_figures())
     print("Simulator", flush=True)
     agent.update(simulator_speed())
     result = {"machine": machine(), "figures": figures, "agent": agent}
@@ -235,8 +236,7 @@ def table(figures: Figures, agent: dict[str, float]) -> str:
         f"attach: {agent['attach_ms']:.1f} ms (target ≤ 60)",
         f"agent idle: {agent['resident_mb']:.0f} MB resident (target ≤ 70), {agent['idle_cpu_percent']:.1f} % (≤ 1)",
         f"weave status beyond Python itself: {agent['cli_ms']:.0f} ms (target ≤ 60)",
-        f"gossip, 50 peers: {agent['gossip_bytes_per_change_per_peer']:.0f} bytes per change per peer, "
-        f"{agent['gossip_idle_bytes_per_second_per_peer']:.1f} bytes/s per peer when idle",
+        *fleet_lines(agent),
         f"simulator, 5 hosts with faults: {agent['simulator_virtual_seconds_per_cpu_second']:.0f} virtual seconds per "
         f"processor second; 300 seeds of 60 s: {agent['simulator_gate_cpu_seconds']:.0f} processor seconds",
     ]

@@ -1,10 +1,11 @@
 """Whom to call, and when again: places the operator named, and peers that other peers are linked to.
 
 A place is called as long as it is wanted and nobody we know to be there has a session with us. Each failure makes the
-wait half as long again, from 2 seconds to 6 minutes, half of it left to chance so that a cluster does not call in
-chorus. A session that comes up is a sign that a partition has healed: all waits begin anew. News of the very peer that
-could not be reached is proof: it lives, and some path leads to it, so it is called at once; but not twice ahead of time
-in a row, for it may be just this path that is broken.
+wait half as long again, half of it left to chance so that a cluster does not call in chorus: from 2 seconds to 15 for
+every place that is waited for, so that a host with one lost peer calls it every 15 seconds, and one with many calls
+somebody as often; but each at least every 6 minutes. A session that comes up is a sign that a partition has healed: all
+waits begin anew. News of the very peer that could not be reached is proof: it lives, and some path leads to it, so it
+is called at once; but not twice ahead of time in a row, for it may be just this path that is broken.
 
 Source: Weave Net's `mesh/connection_maker.go`.
 """
@@ -23,6 +24,9 @@ from core.types import LinkId, PeerName
 RETRY = "mesh/retry"
 WAIT_MIN_MS = 2_000
 WAIT_MAX_MS = 360_000
+CALL_EVERY_MS = 15_000
+"""How often a host calls lost places altogether, in the long run: a call costs a packet or three, and this is how long
+a partition lasts beyond its end when everybody has given up."""
 STABLE_MS = 30_000
 """A session that stood this long was no failure."""
 CONTROL_PORT = 6783
@@ -70,7 +74,7 @@ class Dialler:
         self._places: dict[str, Place] = {}
         self._linked: dict[LinkId, str] = {}
         self._armed_ms: int | None = None
-        self._has_waits = False
+        self._lost = 0
 
     def places(self) -> Iterator[Place]:
         """Yield every place, by target."""
@@ -205,7 +209,7 @@ class Dialler:
 
     def heard_of(self, peer: PeerName) -> None:
         """Call a peer soon that could not be reached and has said something new."""
-        if not self._has_waits:
+        if not self._lost:
             return
         now = self._context.at.mono_ms
         is_sooner = False
@@ -242,23 +246,24 @@ class Dialler:
         limit = self._context.config.connection_limit or SESSIONS_MAX
         busy = sum(place.state == "dialling" for place in self._places.values())
         next_ms: int | None = None
-        self._has_waits = False
+        self._lost = busy
         for place in self._places.values():
             if place.state != "idle" or self.is_covered(place):
                 continue
+            self._lost += 1
             if place.due_ms <= now and busy < DIALS_MAX and self._sessions.count() + busy < limit:
                 place.state = "dialling"
                 busy += 1
                 self._context.emit(Dial(place.target))
             elif place.due_ms > now:
                 next_ms = place.due_ms if next_ms is None else min(next_ms, place.due_ms)
-                self._has_waits = True
         if next_ms is not None and (self._armed_ms is None or next_ms < self._armed_ms):
             self._armed_ms = next_ms
             self._context.timer(RETRY, next_ms - now)
 
     def _put_off(self, place: Place) -> None:
-        place.wait_ms = min(max(WAIT_MIN_MS, place.wait_ms * 3 // 2), WAIT_MAX_MS)
+        wait_max_ms = min(CALL_EVERY_MS * max(1, self._lost), WAIT_MAX_MS)
+        place.wait_ms = min(max(WAIT_MIN_MS, place.wait_ms * 3 // 2), wait_max_ms)
         place.due_ms = self._context.at.mono_ms + self._jittered(place.wait_ms)
 
     def _jittered(self, wait_ms: int) -> int:

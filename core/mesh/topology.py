@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from core.board import Board
 from core.context import Context
 from core.kinds import LinkRecord, PeerRecord
 from core.mesh.routing import Graph, TreeRole, next_hops, trees
@@ -99,21 +100,22 @@ class Topology:
 
     def _compute(self, version: tuple[int, ...]) -> bool:
         self._seen, self._computed_ms = version, self._context.at.mono_ms
-        graph = self._read()
+        graph = read_graph(self._context.board)
         if graph == self._graph:
             return False
         self._graph = graph
         self._next_hops = self._trees = self._reachable = None
         return True
 
-    def _read(self) -> Graph:
-        board = self._context.board
-        peers = {peer: None for peer, _, _ in board.all(PeerRecord)}
-        peers[self._context.me] = None
-        said = {
-            (peer, PeerName(key[len(LINK_PREFIX) :])): None
-            for peer, key, record in board.all(LinkRecord)
-            if record.established and key.startswith(LINK_PREFIX)
-        }
-        links = (link for link in said if link[0] < link[1] and link[::-1] in said)
-        return Graph.of(peers, (link for link in links if link[0] in peers and link[1] in peers))
+
+def read_graph(board: Board) -> Graph:
+    """Return who is linked to whom by the facts on a board: us, peers that have said who they are, symmetric links."""
+    peers = {peer: None for peer, _, _ in board.all(PeerRecord)}
+    peers[PeerName(board.me.peer)] = None
+    said = {
+        (peer, PeerName(key[len(LINK_PREFIX) :])): None
+        for peer, key, record in board.all(LinkRecord)
+        if record.established and key.startswith(LINK_PREFIX)
+    }
+    links = (link for link in said if link[0] < link[1] and link[::-1] in said)
+    return Graph.of(peers, (link for link in links if link[0] in peers and link[1] in peers))

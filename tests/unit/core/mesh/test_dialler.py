@@ -6,7 +6,7 @@ from playbook import HIGH, LOW, Playbook, config, hello, of, sent
 
 from core.effects import Dial
 from core.events import DialFailed, LinkUp
-from core.mesh.dialler import HURRY_MS, RETRY, WAIT_MIN_MS
+from core.mesh.dialler import CALL_EVERY_MS, HURRY_MS, RETRY, WAIT_MAX_MS, WAIT_MIN_MS
 from core.messages import Deltas, Have, Need
 from core.types import HostPort, LinkId
 from crdt.fact import Change, Origin
@@ -84,3 +84,26 @@ def test_news_does_not_have_it_called_in_vain_over_and_over() -> None:
     book.happens(DialFailed(PLACE, "connection timed out"))
     far.is_heard_of(book)
     assert next_call_in_ms(book) <= HURRY_MS + 50, "after a call at the proper time, news counts again"
+
+
+def longest_wait_ms(places: int) -> int:
+    """Return the longest wait for a place that never answers, with so many like it."""
+    targets = tuple(f"10.1.0.{number}" for number in range(places))
+    book = Playbook(config(targets=targets))
+    for dial in of(book.start(), Dial):
+        book.happens(DialFailed(dial.target, "connection timed out"))
+    called_ms, longest_ms = {}, 0
+    until_ms = book.now_ms + 3_600_000
+    while book.now_ms < until_ms:
+        book.passes(500)
+        for dial in of(book.fires(RETRY), Dial):
+            longest_ms = max(longest_ms, book.now_ms - called_ms.get(dial.target, book.now_ms))
+            called_ms[dial.target] = book.now_ms
+            book.happens(DialFailed(dial.target, "connection timed out"))
+    return longest_ms
+
+
+def test_the_longest_wait_grows_with_the_number_of_lost_places_so_that_some_is_called_often() -> None:
+    assert longest_wait_ms(1) <= CALL_EVERY_MS * 3 // 2 + 500
+    assert CALL_EVERY_MS * 2 <= longest_wait_ms(4) <= CALL_EVERY_MS * 6 + 500
+    assert longest_wait_ms(30) <= WAIT_MAX_MS * 3 // 2 + 500
