@@ -27,6 +27,13 @@ def disagreement(hearts: list[tuple[Host, Replica]]) -> str:
     return ""
 
 
+def contradiction(heart: Replica) -> str:
+    """Say that a host was told what contradicts itself or what it holds; among honest hosts that is never so."""
+    if heart.marks.get("gossip.equivocation"):
+        return "was told two things under one number"
+    return "was told what does not fit its fingerprint" if heart.marks.get("gossip.corrupt-replaced") else ""
+
+
 def _staleness(heart: Replica) -> str:
     """Name the first kind of facts that a board made from the streams shows otherwise; empty when none is."""
     board = heart.board

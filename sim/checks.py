@@ -28,7 +28,7 @@ from core.replica import Replica
 from core.types import address_of
 from crdt.fact import Delta, Fact, Origin
 from crdt.store import Joined, Store
-from sim.agreement import disagreement
+from sim.agreement import contradiction, disagreement
 from sim.books import Violation
 from sim.bounds import excess
 from sim.doubt import Doubt
@@ -138,6 +138,9 @@ class Checks:
             grown = excess(host, heart, len(self._books.users[host.index]), len(self._world.hosts))
             if grown:
                 raise Violation(f"I7: at {host.name} {grown}")
+            lie = contradiction(heart)
+            if lie and "lying-fsync" not in self._stage.scenario.allow:
+                raise Violation(f"I4: {host.name} {lie}")
             first_host, first = by_root.setdefault(heart.store.digest.root, (host, heart))
             if heart is not first and heart.store != first.store:
                 raise Violation(f"I4: {host.name} and {first_host.name} have equal digests and different facts")
@@ -171,6 +174,10 @@ class Checks:
             lost = [other.name for other, _ in hearts if other is not host and not _reaches(heart, other)]
             if lost:
                 problems.append(f"{host.name} does not reach {', '.join(lost)}")
+            ghosts = [other.name for other in self._world.hosts if other.is_dark and _reaches(heart, other)]
+            if ghosts:
+                problems.append(f"{host.name} has routes to {', '.join(ghosts)}, long without power")
+            problems.extend(self._rings.unsaid(host))
         return problems or self._reach.unreachable()
 
     def promises(self) -> None:

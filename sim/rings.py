@@ -6,10 +6,12 @@ own. Nothing passes from one ring to another; an address may be in use in both, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from core.board import Board
-from core.ipam.ring import Ring, RingView
+from core.ipam.ring import Ring, RingView, rank_of
 from core.replica import Replica
-from core.types import Address
+from core.types import Address, address_text
 from sim.books import Violation
 from sim.host import Host
 from sim.scene import Scene
@@ -64,6 +66,19 @@ class Rings:
             if not any(all(name in alarm for name in names) for alarm in alarms):
                 return f"{other.name} lives in ring {theirs.ring_id}, {host.name} in {mine.ring_id}"
         return ""
+
+    def unsaid(self, host: Host) -> Iterator[str]:
+        """Yield what others have given to a host and it has not said to own; at rest everybody speaks for himself."""
+        view = self.of(host)
+        if view is None:
+            return
+        for writer, claim in view.claims:
+            if claim.owner != host.config.peer or writer == claim.owner:
+                continue
+            for run in view.between(Address(claim.lo), Address(claim.hi)):
+                if run.rank == rank_of(claim):
+                    where = f"from {address_text(run.lo)} up to {address_text(run.hi)}"
+                    yield f"{host.name} has not said that it owns what {writer} gave it, {where}"
 
     def _look(self) -> None:
         for host in self._scene.world.hosts:
