@@ -96,6 +96,7 @@ class Replica:
             in_sync=lambda: self.mesh.in_sync,
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
+            vacate=lambda then: self.attachments.vacate(then),
         )
         self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)

@@ -159,9 +159,11 @@ class Scene:
                 self.world.end_netns(host, user.name)
 
     def _end_host(self, host: Host) -> None:
-        """Finish a reset: agent, kernel and memory are gone."""
+        """Finish a reset: agent, kernel and memory are gone; containers live on."""
         if host.heart is not None:
+            containers = dict(host.netns)
             self.world.crash(host, power=True)
+            host.netns.update(containers)
             host.disk.wipe()
             if self.is_over:
                 self.world.start(host)

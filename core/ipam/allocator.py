@@ -18,7 +18,7 @@ from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_facts, earlier_lives
 from core.ipam.held import Held, ident_of, is_ident
 from core.ipam.homes import DECIDED_KEY
-from core.ipam.leaving import forget_containers
+from core.ipam.leaving import Vacate, forget_containers
 from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
@@ -59,11 +59,13 @@ class Allocator:
         in_sync: Callable[[], bool],
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
+        vacate: Vacate = lambda then: then(),
     ) -> None:
         self._context = context
         self._in_sync = in_sync
         self._reachable = reachable
         self._send_to = send_to
+        self._vacate = vacate
         self._universe = context.config.universe
         self._held = Held(context)
         self._seed = None if self._universe is None else Seed(context, self._universe, in_sync)
@@ -145,8 +147,7 @@ class Allocator:
         steward = self._ready()
         if self._seed is None or self._seed.ring is None:
             self._has_left = True
-            forget_containers(self._context)
-            self._context.answer(request)
+            self._vacate(lambda: self._forget_all(request))
         elif steward is None:
             self._context.refuse(request, f"nothing can be handed over now: {self._reason()}; try again later")
         else:
@@ -344,6 +345,11 @@ class Allocator:
 
     # Below here: how.
 
+    def _forget_all(self, request: RequestId) -> None:
+        """End a host that has nothing to hand over."""
+        forget_containers(self._context)
+        self._context.answer(request)
+
     def _wait(self, wait: Wait) -> None:
         if self._has_left or (self._steward is not None and self._steward.leaving.is_under_way):
             wait.callback("this host is being reset")
@@ -411,7 +417,7 @@ class Allocator:
 
     def _make_steward(self) -> Steward | None:
         if self._steward is None and self._seed is not None and self._seed.ring is not None:
-            self._steward = Steward(self._context, self._seed, self._held, self._reachable, self._send_to)
+            self._steward = Steward(self._context, self._seed, self._held, self._reachable, self._send_to, self._vacate)
         return self._steward
 
     def _ready(self) -> Steward | None:

@@ -2,7 +2,8 @@
 
 First what is free goes to an heir in our ring, and the host waits until everybody who ever got something from it has
 said in its own stream that it owns it: this shows that they hold ours to the end, so nothing is forgotten that only
-this host remembers. Until then containers keep their addresses, and the host can stay if the heir is silent. Then it
+this host remembers. Until then containers keep their addresses, and the host can stay if the heir is silent. Then their
+interfaces go, and when the kernel has let go of the last address, which somebody else may have in a moment, the host
 says goodbye: what its containers used is nobody's any more and goes to the heir, too, and what it knew of the ring it
 takes back, so that the next life under its name begins anew.
 """
@@ -26,17 +27,25 @@ FAREWELL_MS = 1_000
 """Without an heir: time for the goodbye to reach a neighbour."""
 
 
+Vacate = Callable[[Callable[[], None]], None]
+"""Takes all interfaces of containers here away, and calls back when the kernel has none left."""
+
+
 class Leaving:
     """The end of a host, as far as the ring is concerned."""
 
-    def __init__(self, context: Context, seed: Seed, space: Space, reachable: Callable[[PeerName], bool]) -> None:
+    def __init__(
+        self, context: Context, seed: Seed, space: Space, reachable: Callable[[PeerName], bool], vacate: Vacate
+    ) -> None:
         self._context = context
         self._seed = seed
         self._space = space
         self._reachable = reachable
+        self._vacate = vacate
         self._labels = Labels(context)
         self._request: RequestId | None = None
         self._heir: PeerName | None = None
+        self._is_vacating = False
         self._has_said_goodbye = False
         self.is_under_way = False
         """Everything has been, or is being, handed over: nothing is given to anybody any more."""
@@ -75,7 +84,9 @@ class Leaving:
         if self._request is None or any(self._space.pending_gifts()):
             return
         if not self._has_said_goodbye:
-            self._say_goodbye()
+            if not self._is_vacating:
+                self._is_vacating = True
+                self._vacate(self._say_goodbye)
         elif self._heir is not None:
             self._context.answer(self._request)
             self._end()
@@ -88,6 +99,12 @@ class Leaving:
             self._context.answer(self._request)
             self._end()
             return
+        if self._is_vacating:
+            self._context.refuse(
+                self._request, "the kernel does not let go of all interfaces: see 'weave status', then try again"
+            )
+            self._stay()
+            return
         self._context.mark("leaving.heir-silent")
         silent = self._labels.listed(sorted(dict.fromkeys(gift.owner for gift in self._space.pending_gifts())))
         self._context.refuse(
@@ -99,7 +116,10 @@ class Leaving:
 
     def _say_goodbye(self) -> None:
         """Hand over the rest, and take back what a next life must not find again."""
-        self._has_said_goodbye = True
+        if not self._is_vacating:
+            # Nobody wants to leave any more.
+            return
+        self._is_vacating, self._has_said_goodbye = False, True
         forget_containers(self._context)
         self._seed.leave()
         if self._heir is not None and self._space.give_all(self._heir):
@@ -121,7 +141,7 @@ class Leaving:
         self._seed.stay()
 
     def _end(self) -> None:
-        self._request, self._has_said_goodbye = None, False
+        self._request, self._is_vacating, self._has_said_goodbye = None, False, False
         self._context.timer(TIMER, None)
 
 

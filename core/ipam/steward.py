@@ -9,7 +9,7 @@ from core.ipam.asking import Asks
 from core.ipam.fences import takeovers
 from core.ipam.held import Held
 from core.ipam.labels import Labels
-from core.ipam.leaving import Leaving
+from core.ipam.leaving import Leaving, Vacate
 from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
@@ -28,6 +28,7 @@ class Steward:
         held: Held,
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
+        vacate: Vacate,
     ) -> None:
         assert seed.ring is not None, "there is a ring"
         assert context.config.universe is not None, "and a universe"
@@ -37,7 +38,7 @@ class Steward:
         self._homes = seed.homes
         self.space = Space(context, seed.ring, held, seed.homes)
         self.asks = Asks(context, seed.ring, seed.homes, reachable, send_to)
-        self.leaving = Leaving(context, seed, self.space, reachable)
+        self.leaving = Leaving(context, seed, self.space, reachable, vacate)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
         self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context))
 

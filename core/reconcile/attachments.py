@@ -35,6 +35,7 @@ ADDRESSES_MAX = 64
 """Per interface."""
 REQUESTS_MAX = 1024
 """Under way at once."""
+IS_RESET = "this host is being reset"
 IS_OFF = "IP address allocation must be enabled to use 'net:'"
 
 Callback = Callable[[tuple[Cidr, ...] | str], None]
@@ -100,6 +101,7 @@ class Attachments:
         self._coming: dict[AttachmentId, Coming] = {}
         self._going: dict[AttachmentId, Going] = {}
         self._void: dict[AttachmentId, tuple[Origin, int]] = {}
+        self._vacated: Callable[[], None] | None = None
 
     # Requests.
 
@@ -111,6 +113,8 @@ class Attachments:
             problem = f"{event.ifname} of {event.container} is being changed by another request; wait for that"
         if not problem and len(self._coming) >= REQUESTS_MAX:
             problem = f"{REQUESTS_MAX} requests to attach are under way; wait for some of them"
+        if self._vacated is not None:
+            problem = IS_RESET
         if problem:
             self._context.refuse(event.request, problem)
             return
@@ -156,6 +160,18 @@ class Attachments:
             self._context.refuse(event.request, text)
             return
         self._going[place] = Going(leaving, (event.request,))
+        self._reconciler.dirty()
+        self.settle()
+
+    def vacate(self, then: Callable[[], None]) -> None:
+        """Take all interfaces away, for a reset, and call back when the last is gone from kernel and facts."""
+        self._vacated = then
+        for place, coming in tuple(self._coming.items()):
+            if self._coming.get(place) is coming:
+                self._context.refuse(coming.event.request, IS_RESET)
+                self._undo(place, coming)
+        for container, ifname, record in self._all():
+            self._going.setdefault((container, ifname), Going((), ())).addresses = record.addresses
         self._reconciler.dirty()
         self.settle()
 
@@ -217,6 +233,9 @@ class Attachments:
         for place in tuple(self._void):
             # Once nothing is left to be forgotten there is nothing to remember.
             self._saved(place)
+        if self._vacated is not None and next(self._all(), None) is None:
+            then, self._vacated = self._vacated, None
+            then()
 
     # What others ask.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from playbook import ME, Playbook, config, of
 
 from core.effects import Answer, DumpKernel, Effect, Execute, Ok, Persist, Refusal
 from core.events import (
     AttachAsked,
+    Commanded,
     ContainerGone,
     DetachAsked,
     KernelDumped,
+    Leave,
     OpsDone,
     Persisted,
     PersistFailed,
@@ -256,3 +260,59 @@ def test_a_container_that_comes_back_at_once_waits_for_its_new_record() -> None:
         assert len(replies(bench)) == expected
     assert replies(bench) == ["10.32.0.1/24", "10.32.0.1/24"]
     assert any(isinstance(item, EndpointUp) for item in bench.kernel.observe())
+
+
+def leave(bench: Bench, number: int = 7) -> None:
+    bench.take(bench.book.happens(Commanded(RequestId(number), Leave())))
+
+
+def farewell(bench: Bench) -> None:
+    """Let the time pass in which neighbours would hear of the end."""
+    bench.book.passes(10_000)
+    bench.take(bench.book.fires("ipam/leave"))
+
+
+def test_before_a_reset_all_interfaces_go_and_then_their_addresses() -> None:
+    bench = Bench()
+    bench.attach()
+    leave(bench)
+    assert bench.record is not None, "the kernel has not let go yet"
+    assert bench.held() == ["10.32.0.1/24"]
+    bench.settle()
+    assert not any(isinstance(item, Endpoint) for item in bench.kernel.observe())
+    assert bench.record is None
+    assert bench.held() == []
+    farewell(bench)
+    assert replies(bench) == ["10.32.0.1/24", ""]
+
+
+def test_a_kernel_that_does_not_let_go_holds_up_a_reset_and_is_named() -> None:
+    bench = Bench()
+    bench.attach()
+    bench.kernel.fail = lambda _: Again(100, "busy")
+    leave(bench)
+    bench.settle()
+    farewell(bench)
+    (reply,) = replies(bench)[1:]
+    assert reply.startswith("no: the kernel does not let go of all interfaces: see 'weave status'")
+    assert bench.held() == ["10.32.0.1/24"], "nobody else may have it yet"
+
+
+def test_what_is_under_way_is_refused_by_a_reset_and_so_is_what_comes_later() -> None:
+    bench = Bench()
+    bench.attach()
+    asked = AttachAsked(RequestId(3), "c3", "ethwe", "/run/netns/c3", (), multicast_route=True)
+    bench.take(bench.book.happens(asked))
+    leave(bench)
+    bench.take(bench.book.happens(replace(asked, request=RequestId(4))))
+    assert replies(bench)[1:] == ["no: this host is being reset", "no: this host is being reset"]
+
+
+def test_who_no_longer_wants_a_reset_can_attach_again() -> None:
+    bench = Bench()
+    bench.attach()
+    leave(bench)
+    bench.take(bench.book.happens(RequestCancelled(RequestId(7))))
+    bench.settle()
+    bench.attach(number=4, container="c4")
+    assert replies(bench)[1:] == ["10.32.0.1/24"]

@@ -7,7 +7,7 @@ from watched import THREE, A, B, C, Watched
 from core.events import Commanded, ContainerGone
 from core.events import RemovePeers as RemoveCommand
 from core.types import subnet_of
-from sim.actions import Attach, CutPower, EndContainer, Kill, Relaunch, RemovePeers, Start
+from sim.actions import Attach, CutPower, EndContainer, Kill, Relaunch, RemovePeers, ResetHost, Start, Take
 
 OTHER = "10.9.0.0/24"
 
@@ -61,3 +61,20 @@ def test_operators_call_hosts_by_their_nicknames() -> None:
     assert watched.perform(RemovePeers(A, (C,), False)) == [True]
     commands = [event.command for event in watched.events(A, Commanded)]
     assert commands == [RemoveCommand(("c",), False)]
+
+
+def test_containers_that_outlive_a_reset_do_not_come_back_with_what_others_have_by_then() -> None:
+    watched = Watched()
+    watched.perform(Attach(B, "db"), Take(B, ("name",)))
+    watched.wait(3_000)
+    host = watched.world.hosts[B]
+    assert len(watched.world.traffic.plugs(host)) == 1
+    assert watched.perform(ResetHost(B)) == [True]
+    watched.wait(5_000)
+    assert host.heart is None
+    assert "/run/netns/db" in host.netns
+    watched.perform(Start(B))
+    watched.wait(20_000)
+    assert watched.world.traffic.plugs(host) == ()
+    assert host.heart.describe(host.clock.at(watched.world.now_us)).attachments == ()  # type: ignore[union-attr]
+    assert host.heart.allocator.held("name") == ()  # type: ignore[union-attr]
