@@ -84,10 +84,10 @@ class RingClaim:
 
 @dataclass(frozen=True, slots=True)
 class HomeRecord:
-    """`home/self`: where the writer gets addresses from; who allocates nothing has none."""
+    """`home/self`: where the writer gets addresses from."""
 
     universe: str
-    """CIDR of the range that it was told to share."""
+    """CIDR of the range that it was told to share; empty when it allocates nothing."""
     ring: str
     """Ring id; empty while it knows none."""
 

@@ -42,6 +42,10 @@ REPAIR_US = 80_000_000
 """A sweep finds what nobody has told, and one retry may have to be waited for."""
 
 
+EXCUSES = ("unreachable", "launched with other settings")
+"""What an agent may say of the owners of the space that its users wait for."""
+
+
 class Checks:
     """Looks on, and raises `Violation`."""
 
@@ -119,7 +123,8 @@ class Checks:
         self._reach.started(host, recovered)
 
     def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
-        """Nothing to check; each effect that matters is looked at when it is carried out."""
+        """Remember where it gives from; each effect that matters is looked at when it is carried out."""
+        self._rings.applied(host)
 
     def stepped(self, host: Host) -> None:
         """Nothing to check at every step; `snapshot` looks at whole stores."""
@@ -255,13 +260,14 @@ class Checks:
 
     def _excused(self, host: Host, heart: Replica) -> dict[str, None]:
         """Return the users that wait for space whose owners stay away, if their host says so."""
-        if len(self._stage.scenario.members()) == len(self._world.hosts):
+        scenario = self._stage.scenario
+        if len(scenario.members()) == len(self._world.hosts) and "two-rings" not in scenario.allow:
             return {}
         status = heart.describe(host.clock.at(self._world.now_us)).ipam
         if status is None:
             return {}
         is_halted = any(" is removing " in line for line in status.alarms)
-        return {wait.ident: None for wait in status.pending if is_halted or "unreachable" in wait.why}
+        return {wait.ident: None for wait in status.pending if is_halted or any(word in wait.why for word in EXCUSES)}
 
 
 def _difference(hearts: list[tuple[Host, Replica]]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from sim.actions import HostIndex
 from sim.names import NEXT, TODAY
-from sim.scenario import HostSpec, Scenario
+from sim.scenario import RINGS, HostSpec, Scenario
 
 COUNTS = (1, 2, 3, 3, 4, 5)
 TAKEOVER_COUNTS = (3, 3, 4, 5, 5, 6)
@@ -31,15 +31,21 @@ HIDDEN = 0.2
 Pair = tuple[HostIndex, HostIndex]
 
 
-PROFILES = ("all", "takeover")
-"""What a swarm looks at: everything, or the removal of dead peers above all."""
+PROFILES = ("all", "takeover", "rings")
+"""What a swarm looks at: everything; the removal of dead peers; or hosts that share different ranges, above all."""
+RINGS_COUNTS = (2, 3, 3, 4, 5)
+RINGS_TROUBLE_MS = 240_000
+APART = 0.3
+"""Share of hosts that are launched with settings of their own."""
+OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none")
+"""One overlaps the others' range, one does not."""
 
 
 def draw(seed: int | str, profile: str = "all") -> Scenario:
     """Return the scenario of a seed, without steps: its choosers make them while it is played."""
     entropy = random.Random(f"{seed}/shape")
     is_takeover = profile == "takeover"
-    count = entropy.choice(TAKEOVER_COUNTS if is_takeover else COUNTS)
+    count = entropy.choice({"takeover": TAKEOVER_COUNTS, "rings": RINGS_COUNTS}.get(profile, COUNTS))
     ring = entropy.choice(("seed", "seed", "consensus") if is_takeover else ("seed", "consensus", "consensus"))
     knows_all = entropy.random() < 0.5
     universe = entropy.choice(UNIVERSES)
@@ -51,7 +57,8 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         for index in range(count)
     )
     is_line = count > 2 and entropy.random() < 0.4
-    until_ms = TAKEOVER_TROUBLE_MS if is_takeover else entropy.choice(TROUBLES_MS)
+    troubles_ms = {"takeover": (TAKEOVER_TROUBLE_MS,), "rings": (RINGS_TROUBLE_MS,)}.get(profile, TROUBLES_MS)
+    until_ms = entropy.choice(troubles_ms)
     core: tuple[HostIndex, ...] = ()
     if count > 2 and entropy.random() < 0.25:
         # Each host has a path to one before it, so the first ones are connected without the others.
@@ -63,6 +70,12 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         hosts = _hide(entropy, hosts, walls)
     if entropy.random() < MIXED:
         hosts = tuple(replace(host, release=entropy.choice((TODAY, NEXT))) for host in hosts)
+    if profile == "rings":
+        told = [settings(entropy, count) if entropy.random() < APART else Settings() for _ in hosts]
+        hosts = tuple(
+            replace(host, universe=one.universe, ring=one.ring, among=one.among)
+            for host, one in zip(hosts, told, strict=True)
+        )
     return Scenario(
         seed=str(seed),
         hosts=hosts,
@@ -72,7 +85,26 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         walls=walls,
         core=core,
         kernels=not is_takeover or entropy.random() < TAKEOVER_KERNELS,
+        allow=("two-rings",) if profile == "rings" else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a host is told of its range; empty for what the scenario says."""
+
+    universe: str = ""
+    """`--ipalloc-range`."""
+    ring: str = ""
+    """`--ipalloc-init`."""
+    among: tuple[HostIndex, ...] = ()
+    """Whom `seed` names, or how many `consensus` expects."""
+
+
+def settings(entropy: random.Random, count: int) -> Settings:
+    """Draw what one of so many hosts might be told."""
+    among = tuple(HostIndex(index) for index in sorted(entropy.sample(range(count), entropy.randint(1, count))))
+    return Settings(entropy.choice(OTHER_UNIVERSES), entropy.choice(("", "", *RINGS)), among)
 
 
 def _line(count: int) -> tuple[Pair, ...]:

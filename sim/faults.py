@@ -51,6 +51,8 @@ class Faults:
         drawn = entropy.sample(pool, min(len(pool), entropy.choice(TAKEOVER_COUNTS if is_takeover else COUNTS)))
         if is_takeover:
             agenda.every(0, people.BURIALS_MS, entropy, partial(people.bury_any, chooser))
+        if profile == "rings":
+            agenda.every(0, people.RELAUNCHES_MS, entropy, partial(people.relaunch_any, chooser))
         self.kinds = tuple(sorted(drawn))
         """What goes wrong in this run."""
         if entropy.random() < LOSSY and not forgets:

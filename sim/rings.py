@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from core.board import Board
 from core.ipam.ring import Ring, RingView, rank_of
+from core.kinds import NOBODY
 from core.replica import Replica
 from core.types import Address, address_text
 from sim.books import Violation
@@ -25,6 +26,8 @@ class Rings:
         self._scene = scene
         self._board = board
         self._known: dict[str, Ring] = {}
+        self._lived: dict[str, dict[str, None]] = {}
+        self._are_several = "two-rings" in scene.scenario.allow
 
     def of(self, host: Host) -> RingView | None:
         """Return the ring that a host gives from; None while it has none. Raises: Violation."""
@@ -32,8 +35,14 @@ class Rings:
         ring = ring_of(host)
         return None if ring is None else self._known[ring.ring_id].view()
 
+    def applied(self, host: Host) -> None:
+        """Remember who has lived in which ring."""
+        ring = ring_of(host) if self._are_several else None
+        if ring is not None:
+            self._lived.setdefault(ring.ring_id, {})[host.config.peer] = None
+
     def check(self) -> None:
-        """Check that each ring covers its universe. Raises: Violation."""
+        """Check that each ring covers its universe, and that nothing was given across. Raises: Violation."""
         self._look()
         for ring in self._known.values():
             at = ring.universe.lo
@@ -43,6 +52,8 @@ class Rings:
                 at = Address(run.hi)
             if at != ring.universe.hi:
                 raise Violation(f"I3: nobody owns what lies from {at:x}")
+            if self._are_several:
+                self._check_apart(ring)
 
     def are_apart(self, host: Host, other: Host, user: str, address: str) -> bool:
         """Say whether a user of the other host has an address from another ring than this host gives from now."""
@@ -80,12 +91,19 @@ class Rings:
                     where = f"from {address_text(run.lo)} up to {address_text(run.hi)}"
                     yield f"{host.name} has not said that it owns what {writer} gave it, {where}"
 
+    def _check_apart(self, ring: Ring) -> None:
+        lived = self._lived.get(ring.ring_id, {})
+        for run in ring.view().runs:
+            # What nobody has spoken of since the division may belong to somebody who was never launched like that.
+            if run.rank[:2] != (0, 0) and run.owner != NOBODY and run.owner not in lived:
+                raise Violation(f"I3: {run.owner} was given {run.lo:x} in ring {ring.ring_id}, where it has never been")
+
     def _look(self) -> None:
         for host in self._scene.world.hosts:
             ring = ring_of(host)
             if ring is not None and ring.ring_id not in self._known:
                 self._known[ring.ring_id] = ring.on(self._board)
-        if len(self._known) > 1 and "two-rings" not in self._scene.scenario.allow:
+        if len(self._known) > 1 and not self._are_several:
             raise Violation(f"I3: there are several rings: {sorted(self._known)}")
 
 

@@ -195,6 +195,8 @@ def _ring(words: Words, who: str, _key: str, body: RingClaim) -> str:
 
 
 def _home(_words: Words, who: str, _key: str, body: HomeRecord) -> str:
+    if not body.universe:
+        return f"{who} shares no range"
     return f"{who} shares {body.universe}{f' in ring {body.ring}' if body.ring else ', which is not divided yet'}"
 
 

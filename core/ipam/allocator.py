@@ -13,11 +13,12 @@ from collections.abc import Callable
 from core.context import Context
 from core.effects import Answer, Ok
 from core.events import Allocate, Claim, Free, Lookup, RemovePeers
-from core.ipam import asking, leaving, seed, takeover
+from core.ipam import adopting, asking, grace, leaving, seed, takeover
 from core.ipam.asking import AskKey
-from core.ipam.earlier import earlier_facts, earlier_lives
-from core.ipam.held import Held, ident_of, is_ident
-from core.ipam.homes import DECIDED_KEY
+from core.ipam.earlier import earlier_lives
+from core.ipam.grace import Grace
+from core.ipam.held import Held, is_ident
+from core.ipam.homes import tell_of_none
 from core.ipam.leaving import Vacate, forget_containers
 from core.ipam.ring import Ring
 from core.ipam.seed import Seed
@@ -25,25 +26,17 @@ from core.ipam.status import IpamStatus, describe
 from core.ipam.steward import Steward
 from core.ipam.waits import CATCHING_UP, NO_RING, WAITS_MAX, Callback, Failed, Found, Lacking, Wait
 from core.kinds import (
-    AddressRecord,
     HomeRecord,
     LinkRecord,
     PeerRecord,
     RetiredRecord,
     RingClaim,
-    SeedAccepted,
-    gone,
-    home_key,
-    put,
 )
 from core.messages import SpaceAsk, SpaceRefused
-from core.types import Address, Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
+from core.types import Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
 
 TIMERS = "ipam/"
 """All our timers begin so."""
-GONE = "ipam/gone/"
-GRACE_MS = 30_000
-"""How long the addresses of a container that ended are kept for its restart. Source: Weave Net."""
 SMALLEST_SUBNET = 4
 """Addresses in the smallest subnet that has any to give: first and last are never given."""
 IS_OFF = "IP address allocation must be enabled to use 'net:'"
@@ -72,7 +65,7 @@ class Allocator:
         self._steward: Steward | None = None
         self._waits: dict[str, Wait] = {}
         self._primes: dict[RequestId, None] = {}
-        self._gone: dict[str, None] = {}
+        self._grace = Grace(context, self._held)
         self._seen: tuple[object, ...] = ()
         self._has_left = False
 
@@ -215,24 +208,21 @@ class Allocator:
         return self._held.of(ident)
 
     def container_gone(self, container: str) -> None:
-        """Free what a container holds, unless it is asked for again within `GRACE_MS`."""
+        """Free what a container holds, unless it is asked for again soon."""
         dead = [wait for wait in self._waits.values() if wait.ident == container]
         for wait in dead:
             del self._waits[wait.key]
         for wait in dead:
             wait.callback(f"container {container} has ended")
-        if self._held.of(container):
-            self._gone[container] = None
-            self._context.timer(GONE + container, GRACE_MS)
+        self._grace.begin(container)
         self._work()
 
     # What happens.
 
     def started(self) -> None:
         """Take up what the journal says."""
-        context = self._context
-        if self._universe is None and context.board.get(context.me, home_key(), HomeRecord) is not None:
-            context.write(gone(home_key(), HomeRecord))
+        if self._universe is None:
+            tell_of_none(self._context)
         self.facts_changed()
 
     def received(self, source: PeerName, body: SpaceAsk | SpaceRefused) -> None:
@@ -280,8 +270,10 @@ class Allocator:
             return False
         if name == seed.TIMER and self._seed is not None:
             self._seed.timer()
-        elif name.startswith(GONE):
-            self._grace_over(name.removeprefix(GONE))
+        elif name.startswith(grace.TIMER):
+            ident = name.removeprefix(grace.TIMER)
+            if self._grace.is_over(ident):
+                self.release(ident, self._held.of(ident))
         elif name == asking.TIMER and self._steward is not None:
             self._steward.asks.timer()
         elif name == leaving.TIMER and self._steward is not None:
@@ -297,32 +289,7 @@ class Allocator:
         For the Replica: once in sync, after this life's first fact, and in the `apply` in which it writes
         `PeerRecord.adopts`. Until then nothing is given.
         """
-        context, seed = self._context, self._seed
-        bodies = tuple(earlier_facts(context))
-        for _, body in bodies:
-            if isinstance(body, HomeRecord) and seed is not None:
-                seed.homes.former = body.ring
-        for key, body in bodies:
-            if isinstance(body, SeedAccepted) and key == DECIDED_KEY and seed is not None:
-                seed.recall(body)
-            elif isinstance(body, AddressRecord) and self._held.at(Address(body.address)) is None:
-                self._held.take(ident_of(key), Cidr(Address(body.address), body.prefix))
-        if seed is not None:
-            seed.step()
-        claims = {key: body for key, body in bodies if isinstance(body, RingClaim)}
-        steward = self._make_steward()
-        if claims and seed is not None and steward is None:
-            return False
-        prefix = None if seed is None or seed.ring is None else f"ring/{seed.ring.ring_id}/"
-        ours = {key: claim for key, claim in claims.items() if prefix is not None and key.startswith(prefix)}
-        if steward is not None and ours:
-            context.mark("ipam.adopted-earlier-life")
-            steward.space.adopt(ours.values())
-        for key, claim in claims.items():
-            # Of other rings, in which this host may live again: as they are, for there nothing was said since.
-            if key not in ours and context.board.get(context.me, key, RingClaim) is None:
-                context.write(put(key, claim))
-        return True
+        return adopting.adopt(self._context, self._held, self._seed, self._make_steward)
 
     @property
     def waiting(self) -> int:
@@ -358,10 +325,8 @@ class Allocator:
         elif len(self._waits) >= WAITS_MAX and wait.key not in self._waits:
             wait.callback(f"{WAITS_MAX} requests wait for addresses already: {self._reason()}")
         else:
-            if wait.ident in self._gone:
-                self._context.mark("ipam.container-back-in-time")
-                del self._gone[wait.ident]
-                self._context.timer(GONE + wait.ident, None)
+            steward = self._ready()
+            self._grace.end(wait.ident, None if steward is None else steward.space)
             self._waits[wait.key] = wait
             if self._seed is not None:
                 self._seed.need()
@@ -402,12 +367,6 @@ class Allocator:
     def _settle(self, steward: Steward) -> bool:
         steward.leaving.facts_changed()
         return not steward.leaving.is_under_way and steward.space.settle()
-
-    def _grace_over(self, container: str) -> None:
-        if container in self._gone:
-            self._context.mark("ipam.grace-over")
-            del self._gone[container]
-            self.release(container, self._held.of(container))
 
     def _abandon(self, why: str) -> None:
         waits = tuple(self._waits.values())

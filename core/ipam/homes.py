@@ -1,8 +1,8 @@
 """Who shares which range, and in which ring: what hosts were told at launch may differ.
 
-Every host that allocates says so in one fact. Hosts with another range, or in another ring, are elsewhere: nothing is
-asked of them, nothing is given to them, and while anybody is elsewhere no address is given that anybody is known to
-use. Connections never depend on it. Whoever looks at the status is told who is on which side, and what to do.
+Every host says so in one fact. Hosts with another range or none, or in another ring, are elsewhere: nothing is asked of
+them, nothing is given to them, and while anybody gets addresses elsewhere none is given that anybody is known to use.
+Connections never depend on it. Whoever looks at the status is told who is on which side, and what to do.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ class Homes:
             self._context.write(gone(home_key(), HomeRecord))
 
     def is_elsewhere(self, peer: PeerName) -> bool:
-        """Say whether a peer has another range or another ring."""
+        """Say whether a peer has another range or none, or another ring."""
         record = self._context.board.get(peer, home_key(), HomeRecord)
         return record is not None and self._is_foreign(record)
 
     def strangers(self) -> dict[PeerName, HomeRecord]:
-        """Return everybody who is elsewhere, but for the dead; do not change it. O(homes that have changed)."""
+        """Return who gets addresses elsewhere, but for the dead; do not change it. O(homes that have changed)."""
         board = self._context.board
         if self._news or self._ring_seen != self.ring:
             foreign = dict(self._foreign)
             for peer in self._news if self._ring_seen == self.ring else board.peers():
                 record = board.get(peer, home_key(), HomeRecord)
-                if record is not None and self._is_foreign(record):
+                if record is not None and record.universe and self._is_foreign(record):
                     foreign[peer] = record
                 else:
                     foreign.pop(peer, None)
@@ -126,6 +126,13 @@ class Homes:
             if key == DECIDED_KEY and ring_id_of(subnet, decision.value) == ring:
                 return f" divided among {labels.listed(decision.value)}"
         return ""
+
+
+def tell_of_none(context: Context) -> None:
+    """Say that this host gets addresses nowhere, unless it has."""
+    record = HomeRecord("", "")
+    if context.board.get(context.me, home_key(), HomeRecord) != record:
+        context.write(put(home_key(), record))
 
 
 def _first_peer(side: tuple[tuple[str, str], list[PeerName]]) -> PeerName:

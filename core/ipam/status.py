@@ -143,7 +143,11 @@ def describe(
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
         conflicts=_conflicts(context, labels, view)[:CONFLICTS_SHOWN_MAX],
-        alarms=((alarm,) if alarm else ()) + tuple(_removals(context, labels, takeover, reachable)),
+        alarms=(
+            *((alarm,) if alarm else ()),
+            *_removals(context, labels, takeover, reachable),
+            *(() if view is None else _returns(context, labels, view)),
+        ),
     )
 
 
@@ -250,23 +254,34 @@ def _removal_text(labels: Labels, peer: PeerName, taker: PeerName, record: Retir
 def _removals(
     context: Context, labels: Labels, takeover: Takeover | None, reachable: Callable[[PeerName], bool]
 ) -> list[str]:
-    """Tell of takeovers under way, and of peers that have come back after one."""
+    """Tell of takeovers under way."""
     lines = []
     for taker, record in sorted(takeovers(context).items()):
         names = ", ".join(labels.of(PeerName(target)) for target in record.targets)
-        line = f"{labels.of(taker)} is removing {names} since {utc_text(record.since_ms)}"
+        how = "with --force " if record.force else ""
+        line = f"{labels.of(taker)} is removing {names} {how}since {utc_text(record.since_ms)}"
         if taker == context.me and takeover is not None:
             waits = ", ".join(
                 labels.of(peer) + ("" if reachable(peer) else " (unreachable)") for peer in takeover.waits_for()
             )
             line += f"; it waits for {waits}" if waits else ""
         lines.append(line)
+    return lines
+
+
+def _returns(context: Context, labels: Labels, view: RingView) -> list[str]:
+    """Tell of peers that have come back after they were removed, while it makes a difference."""
     dead = departed(context)
     peers = dict.fromkeys(PeerName(key.removeprefix(RETIRED)) for _, key, _ in context.board.all(RetiredRecord))
+    lines = []
     for peer in sorted(peers):
         texts = "; ".join(_removal_text(labels, peer, taker, record) for taker, record in removals(context, peer))
-        if peer == context.me:
-            lines.append(f"{texts}: this host's addresses are another's now; its containers keep those they have")
-        elif peer not in dead:
-            lines.append(f"{texts}, and it has come back: its containers keep the addresses that they have")
+        owners = (view.owner_at(Address(record.address)) for _, record in context.board.of(peer, AddressRecord))
+        count = sum(1 for owner in owners if owner not in (None, peer))
+        kept = f"its containers keep {count} addresses that belong to others now; this ends when they do"
+        if peer == context.me and (count or peer not in view.shares()):
+            kept = kept if count else "it gets new ones when it needs them"
+            lines.append(f"{texts}: the ranges of this host are another's now; {kept}")
+        elif peer not in dead and peer != context.me and count:
+            lines.append(f"{texts}, and it has come back: {kept}")
     return lines

@@ -9,6 +9,7 @@ from sim import actions
 from sim.actions import Action, HostIndex
 from sim.agenda import Choice
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.draw import Settings, settings
 from sim.host import Host
 
 BURIALS_MS = (15_000, 70_000)
@@ -18,6 +19,10 @@ BURIAL_MS = (30_000, 65_000)
 RETURN_MS = (50_000, 130_000)
 """How long the dead stay dead."""
 FORCED = 0.15
+RELAUNCHES_MS = (3_000, 60_000)
+"""Between two launches with other settings where nothing else is looked at."""
+ASTRAY = 0.6
+"""Share of them with settings that are not those of the scenario."""
 AGAIN = (0.4, 0.2)
 """Chances that a second and a third operator remove the same dead."""
 LOOKS_FIRST = 0.85
@@ -65,6 +70,15 @@ def _removing(chooser: Chooser, dead: tuple[HostIndex, ...], *, force: bool) -> 
 
 def _has_lost(host: Host, other: Host) -> bool:
     return isinstance(host.heart, Replica) and not host.heart.mesh.reachable(other.config.peer)
+
+
+def relaunch_any(chooser: Chooser) -> Iterator[Action]:
+    """Launch a host with other settings of the range, or with those that it had at first."""
+    host = chooser.host()
+    if host is not None:
+        told = settings(chooser.entropy, len(chooser.stage.world.hosts))
+        told = told if chooser.entropy.random() < ASTRAY else Settings()
+        yield actions.Relaunch(HostIndex(host.index), told.universe, told.ring, told.among)
 
 
 def _operate(chooser: Chooser) -> Iterator[Action]:

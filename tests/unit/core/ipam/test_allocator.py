@@ -10,8 +10,8 @@ from ipam_cluster import Cluster, Host, cidr_texts
 from core.config import Config, SeedMode
 from core.events import Lookup
 from core.ipam import space
-from core.ipam.allocator import GRACE_MS
 from core.ipam.asking import AGAIN_MS, REST_MS, SILENCE_MS
+from core.ipam.grace import GRACE_MS
 from core.ipam.waits import WAITS_MAX
 from core.kinds import PeerRecord, RingClaim, peer_key, put, ring_key
 from core.messages import SpaceAsk, SpaceRefused

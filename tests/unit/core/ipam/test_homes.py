@@ -311,14 +311,19 @@ def test_names_given_at_launch_go_before_what_an_earlier_life_had_decided() -> N
     cluster.check_holders()
 
 
-def test_who_allocates_nothing_any_more_is_nowhere() -> None:
+def test_who_allocates_nothing_any_more_is_on_no_side_and_is_asked_for_nothing() -> None:
     cluster = Cluster(2)
     one, two = cluster.hosts
     cluster.settle()
     launch(two, universe=None)
     cluster.settle()
-    assert one.context.board.get(two.name, home_key(), HomeRecord) is None
     assert alarms(one) == ()
+    fill(one, 31)
+    one.allocate("more")
+    cluster.settle(1_000)
+    assert why(one).startswith(
+        "no free address in 10.32.0.0/26: 1 other owners, 1 launched with other settings since (h2)"
+    )
 
 
 def test_the_dead_are_on_no_side() -> None:

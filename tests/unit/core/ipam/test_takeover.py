@@ -238,7 +238,7 @@ def test_a_forced_removal_waits_ten_minutes_and_says_so() -> None:
     assert shares(one)[0] == ("h1", 32)
     status = one.allocator.describe()
     assert status is not None
-    assert status.alarms == ("h1 is removing h3 since 1970-01-01 00:00:00; it waits for h2 (unreachable)",)
+    assert status.alarms == ("h1 is removing h3 with --force since 1970-01-01 00:00:00; it waits for h2 (unreachable)",)
     one.crash()
     cluster.settle(700_000)
     assert shares(one)[0] == ("h1", 48), "it survives a restart"
@@ -268,5 +268,63 @@ def test_who_was_removed_and_lives_is_told_and_so_is_everybody() -> None:
             "10.32.0.48 is used by fill31 on h1 and old on h3 (h1 removed h3 on 1970-01-01 00:00:00): "
             "restart all but one of them",
         ), host.name
-        who = "this host's addresses are another's now" if host is dead else "and it has come back"
-        assert any(who in line for line in status.alarms)
+        who = "the ranges of this host are another's now" if host is dead else "and it has come back"
+        (alarm,) = status.alarms
+        assert who in alarm
+        assert alarm.endswith("its containers keep 2 addresses that belong to others now; this ends when they do")
+
+
+def test_a_container_that_is_restarted_gets_an_address_that_is_its_own() -> None:
+    cluster, one, two, dead = three()
+    dead.allocate("old")
+    cluster.settle()
+    cluster.partition(dead)
+    remove(one, "h3")
+    for index in range(40):
+        one.allocate(f"fill{index}")
+    cluster.settle()
+    cluster.heal()
+    dead.allocate("sign of life")
+    cluster.settle()
+    assert conflicts_of(two)[0].startswith("10.32.0.48 is used by fill31 on h1 and old on h3 ")
+    dead.do(lambda: dead.allocator.container_gone("old"))
+    request = dead.allocate("old")
+    cluster.settle()
+    reply = dead.reply(request)
+    assert reply is not None
+    assert not reply.startswith(("!", "10.32.0.48/"))
+    assert not any(line.startswith("10.32.0.48 ") for line in conflicts_of(two))
+    assert list(map(str, dead.allocator.held("old"))) == [reply]
+
+
+def conflicts_of(host: Host) -> tuple[str, ...]:
+    status = host.allocator.describe()
+    assert status is not None
+    return status.conflicts
+
+
+def test_a_removal_is_told_of_until_it_makes_no_difference_any_more() -> None:
+    cluster, one, _, dead = three()
+    dead.allocate("old")
+    cluster.settle()
+    cluster.partition(dead)
+    remove(one, "h3")
+    dead.allocate("sign of life")
+    cluster.heal()
+    cluster.settle()
+    assert [len(alarms_of(host)) for host in cluster] == [1, 1, 1]
+    dead.free("old")
+    dead.free("sign of life")
+    cluster.settle()
+    (alarm,) = alarms_of(dead)
+    assert alarm.endswith("the ranges of this host are another's now; it gets new ones when it needs them")
+    assert [alarms_of(host) for host in cluster.hosts[:2]] == [(), ()]
+    dead.allocate("new")
+    cluster.settle()
+    assert alarms_of(dead) == ()
+
+
+def alarms_of(host: Host) -> tuple[str, ...]:
+    status = host.allocator.describe()
+    assert status is not None
+    return status.alarms
