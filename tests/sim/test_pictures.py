@@ -6,7 +6,7 @@ from itertools import count
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-import mutants
+import planted
 
 from sim.draw import draw
 from sim.narrator import tell
@@ -22,7 +22,7 @@ def first_failure() -> Story:
 
 
 def test_a_planted_bug_is_seen() -> None:
-    with mutants.publish_before_durable():
+    with planted.publish_before_durable():
         story = first_failure()
     sentence = story.report.violation.removeprefix("I1: ")
     page = html_page(story)
