@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from playbook import HIGH, LOW, ME, Playbook, of, sent
 
 from core.effects import Effect, Send, SetTimer
@@ -140,3 +142,31 @@ def test_our_own_news_is_told_to_all() -> None:
     effects = book.fires(ANNOUNCE)
     seq = book.replica.store.seq(Origin(ME, 1))
     assert to(effects, 1) == to(effects, 2) == [Have(((Origin(ME, 1), seq),))]
+
+
+def test_a_piece_that_does_not_follow_is_asked_for_again_from_where_we_are() -> None:
+    book, writer = quiet_book(), Writer()
+    first, _ = writer.says("one"), writer.says("two")
+    book.hears(1, Deltas((first,)))
+    third = writer.says("three")
+    assert sent(book.hears(1, Deltas((third,))), Need) == [Need(((FAR, 1),))]
+    assert book.replica.marks["gossip.gap"] == 1
+
+
+def test_two_things_under_one_number_are_told_to_people() -> None:
+    book, one, other = quiet_book(), Writer(), Writer()
+    book.hears(1, Deltas((one.says("one"),)))
+    book.hears(2, Deltas((other.says("another"),)))
+    assert book.replica.marks["gossip.equivocation"] == 1
+    assert any("has said two different things under number 1" in text for text in book.replica.mesh.alarms())
+
+
+def test_a_piece_that_does_not_fit_has_the_whole_sent_once_more() -> None:
+    book, writer = quiet_book(), Writer()
+    book.hears(1, Deltas((writer.says("one"),)))
+    second = writer.says("two")
+    broken = replace(second, head=replace(second.head, fingerprint=second.head.fingerprint ^ 1))
+    assert sent(book.hears(1, Deltas((broken,))), Need) == [Need(((FAR, 0),))]
+    assert book.replica.marks["gossip.corrupt-replaced"] == 1
+    book.hears(1, Deltas((writer.store.delta_for(FAR, 0),)))
+    assert book.replica.store.head(FAR) == writer.store.head(FAR)

@@ -18,7 +18,7 @@ GOOD = Result(
     events=10,
     converged_ms=300,
     violation="",
-    marks={"gossip.gap": 2},
+    marks={"gossip.asked-again": 2},
     actions={"cut": 1},
     outcomes={"take": 5, "no take": 1},
 )
