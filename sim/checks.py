@@ -42,8 +42,8 @@ REPAIR_US = 80_000_000
 """A sweep finds what nobody has told, and one retry may have to be waited for."""
 
 
-EXCUSES = ("unreachable", "launched with other settings")
-"""What an agent may say of the owners of the space that its users wait for."""
+EXCUSES = ("unreachable", "launched with other settings", "have not yet agreed who shares")
+"""What an agent may say of the others that its users wait for, when not all come back or all share one range."""
 
 
 class Checks:
@@ -259,7 +259,7 @@ class Checks:
                 raise Violation(f"I2: {address} is in use twice ({holders}), and {host.name} does not show it")
 
     def _excused(self, host: Host, heart: Replica) -> dict[str, None]:
-        """Return the users that wait for space whose owners stay away, if their host says so."""
+        """Return the users that wait for others who stay away, or are elsewhere, if their host says so."""
         scenario = self._stage.scenario
         if len(scenario.members()) == len(self._world.hosts) and "two-rings" not in scenario.allow:
             return {}

@@ -112,8 +112,8 @@ def _shrink(asked: argparse.Namespace) -> int:
     try:
         small = shrink(scenario, fails, runs_max=asked.max_runs, watch=_Shrinking(sys.stderr.isatty()))
     except NothingFails as error:
-        what = "violates nothing" if asked.mark is None else f"does not pass {asked.mark}"
-        raise Failure(f"{word}: it {what}; nothing to shrink") from error
+        what = str(error) if asked.mark is None else f"it does not pass {asked.mark}"
+        raise Failure(f"{word}: {what}; nothing to shrink") from error
     title = f"{headline(small.violation)} (seed {scenario.seed})"
     if scenario.title and not scenario.title.startswith("Seed "):
         title = scenario.title

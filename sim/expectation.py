@@ -21,6 +21,8 @@ PARTS = (
     "terminations",
 )
 """What can be looked at; how each is written is said in `witness`."""
+STORY = "story"
+"""What a violation begins with when something is not shown."""
 GAP = "…"
 """In a pattern: anything, or nothing."""
 

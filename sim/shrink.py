@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sim.campaign.result import CRASH
+from sim.expectation import STORY
 from sim.scenario import Scenario, ScenarioError, check
 from sim.simpler import (
     ROUND_TO,
@@ -125,6 +126,10 @@ class _Search:
         if not self.violation:
             raise NothingFails("it violates nothing")
         self.kind = kind_of(self.violation)
+        if self.kind == STORY:
+            raise NothingFails("it keeps every promise, and does not show what its story expects")
+        # What people should see meanwhile would hide what is looked for.
+        self.accepts(replace(self.best, expect=()))
         self.hangs_together = hangs_together(self.best)
         before = None
         while before != self.best:

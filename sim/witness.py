@@ -8,7 +8,7 @@ from core.ipam.status import IpamStatus
 from core.replica import Replica
 from core.status import Status
 from sim.books import Violation
-from sim.expectation import Expectation
+from sim.expectation import STORY, Expectation
 from sim.host import Host
 from sim.scene import Scene
 
@@ -22,7 +22,7 @@ def look(scene: Scene, expectation: Expectation) -> None:
             verb = "must not show" if expectation.never else "should show"
             shown = "; ".join(repr(line) for line in lines) or "nothing"
             when = f"at {scene.world.now_us // 1000} ms {host.name} {verb}"
-            raise Violation(f"story: {when} {expectation.shows!r} among its {expectation.part}, and shows {shown}")
+            raise Violation(f"{STORY}: {when} {expectation.shows!r} among its {expectation.part}, and shows {shown}")
 
 
 def lines_of(scene: Scene, host: Host, part: str) -> tuple[str, ...]:

@@ -141,6 +141,10 @@ class Asks:
         ask = self._asks.get(key)
         return {} if ask is None else dict(ask.tried)
 
+    def owner_count(self, key: AskKey) -> int:
+        """Return how many others own anything in a range."""
+        return sum(1 for owner in self._ring.view().owners(key[0], key[1]) if owner != self._context.me)
+
     def donor(self, key: AskKey) -> PeerName | None:
         """Return whose answer an ask awaits."""
         ask = self._asks.get(key)

@@ -37,6 +37,8 @@ from core.types import Address, PeerName, Subnet
 PROMISE_KEY = "seed/promise"
 ACCEPTED_KEY = "seed/accepted"
 PROPOSAL_KEY = "seed/proposal"
+WISH = SeedProposal(0, ())
+"""What an observer says who needs a ring."""
 TIMER = "ipam/seed"
 RETRY_MS = 5_000
 """Weave Net's tick. A proposer waits this long for a rival before it outbids it."""
@@ -220,9 +222,10 @@ class Seed:
             self._context.timer(TIMER, RETRY_MS + self._context.entropy.randrange(JITTER_MS))
 
     def _wish(self) -> bool:
-        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) is not None:
+        # What it proposed when it was an elector itself is nothing that electors would act upon.
+        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) == WISH:
             return False
-        self._context.write(put(PROPOSAL_KEY, SeedProposal(0, ())))
+        self._context.write(put(PROPOSAL_KEY, WISH))
         return True
 
     def _propose(self) -> None:

@@ -133,10 +133,15 @@ class Finder:
         donor = self._asks.donor(key)
         if donor is not None:
             return f"no free address of our own in {subnet}; {self._labels.of(donor)} was asked for some"
-        tried = self._asks.tried(key)
+        tried, count = self._asks.tried(key), self._asks.owner_count(key)
+        if not count:
+            return f"no free address in {subnet}, and nobody else owns any of it: free some or use another subnet"
+        if not tried:
+            return f"no free address of our own in {subnet}; the others will be asked in a moment"
         lost = [peer for peer in tried if tried[peer] in (UNREACHABLE, SILENT)]
         away = [peer for peer in tried if tried[peer] == ELSEWHERE]
-        problem, remedies = f"no free address in {subnet}: {len(tried)} other owners", []
+        others = "1 other owner" if count == 1 else f"{count} other owners"
+        problem, remedies = f"no free address in {subnet}: {others}", []
         if lost:
             problem += f", {len(lost)} unreachable ({self._labels.listed(lost)})"
             remedies.append(f"wait for them or run 'weave rmpeer {self._labels.typed(lost)}'")
@@ -144,7 +149,7 @@ class Finder:
             problem += f", {len(away)} launched with other settings since ({self._labels.listed(away)})"
             remedies.append("launch them with --ipalloc-range and --ipalloc-init as here")
         if not remedies:
-            return f"{problem}, none has any; free some or use another subnet"
+            return f"{problem}, none has any: free some or use another subnet"
         return f"{problem}; {'; '.join(remedies)}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sim.actions import Attach, CutPower, Heal, HostIndex, Kill, Split, StepClock, Take
+from sim.expectation import Expectation
 from sim.scenario import HostSpec, Scenario, Step, check
 from sim.shrink import NothingFails, Shrunk, kind_of, shrink
 from sim.simpler import hangs_together
@@ -71,6 +72,24 @@ def test_only_what_matters_is_left() -> None:
         until_ms=1,
         steps=(Step(0, Kill(index)), Step(0, Take(index, ("c1",))), Step(0, StepClock(index, -1))),
     )
+
+
+def test_what_people_should_see_meanwhile_is_left_out_first() -> None:
+    seen = (Expectation(1, (HostIndex(0),), "state", "ready"),)
+    asked: list[Scenario] = []
+
+    def fails(scenario: Scenario) -> str:
+        asked.append(scenario)
+        return "I2: twice" if not scenario.expect or scenario == asked[0] else "story: hides it"
+
+    small = shrink(replace(SCENARIO, expect=seen), fails).scenario
+    assert asked[1] == SCENARIO
+    assert small.steps == ()
+
+
+def test_a_story_that_does_not_show_what_it_should_is_not_made_smaller() -> None:
+    with pytest.raises(NothingFails, match="it keeps every promise, and does not show"):
+        shrink(SCENARIO, lambda _: "story: at 7 ms a should show 'x'")
 
 
 def test_a_smallest_scenario_stays_as_it_is() -> None:

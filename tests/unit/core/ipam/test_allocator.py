@@ -357,7 +357,7 @@ def test_the_full_are_not_asked_again_and_again() -> None:
     request = one.allocate("more")
     cluster.settle(60_000)
     assert one.reply(request) is None
-    assert pending(one)[0].startswith("no free address in 10.32.0.0/26: 1 other owners, none has any")
+    assert pending(one)[0].startswith("no free address in 10.32.0.0/26: 1 other owner, none has any")
     two.free("fill3")
     cluster.settle(60_000)
     assert one.reply(request) == "10.32.0.35/26"

@@ -107,7 +107,7 @@ def test_nothing_is_asked_of_who_is_elsewhere() -> None:
     cluster.settle(1_000)
     assert one.reply(waits) is None
     assert why(one) == (
-        "no free address in 10.32.0.0/26: 1 other owners, 1 launched with other settings since (h2); "
+        "no free address in 10.32.0.0/26: 1 other owner, 1 launched with other settings since (h2); "
         "launch them with --ipalloc-range and --ipalloc-init as here"
     )
     assert one.reply(claims) == (
@@ -322,7 +322,7 @@ def test_who_allocates_nothing_any_more_is_on_no_side_and_is_asked_for_nothing()
     one.allocate("more")
     cluster.settle(1_000)
     assert why(one).startswith(
-        "no free address in 10.32.0.0/26: 1 other owners, 1 launched with other settings since (h2)"
+        "no free address in 10.32.0.0/26: 1 other owner, 1 launched with other settings since (h2)"
     )
 
 

@@ -197,6 +197,21 @@ def test_a_wish_is_withdrawn_once_there_is_a_ring() -> None:
         assert host.context.board.get(host.name, PROPOSAL_KEY, SeedProposal) is None
 
 
+def test_an_elector_that_becomes_an_observer_makes_its_wish_known() -> None:
+    cluster = Cluster(3, mode=SeedMode("consensus", count=3))
+    cluster.partition(cluster.hosts[0])
+    first = cluster.hosts[0]
+    first.allocate("c")
+    cluster.settle(1_000)
+    assert state(first) == "awaiting consensus (quorum: 2, known: 1)"
+    first.config = replace(first.config, seed=SeedMode("observer"))
+    first.boot()
+    request = first.allocate("c")
+    cluster.heal()
+    cluster.settle()
+    assert first.reply(request) is not None
+
+
 def test_names_that_come_too_late_are_ignored_aloud() -> None:
     before = put(DECIDED_KEY, SeedAccepted(0, ME, (ME,)))
     journal = Stream.empty(Origin(ME, 1)).append((before,)).delta(0)
