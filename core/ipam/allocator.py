@@ -280,6 +280,8 @@ class Allocator:
             self._steward.leaving.timer()
         elif name == takeover.TIMER and self._steward is not None:
             self._steward.takeover.timer()
+        elif name == takeover.BACK_TIMER and self._steward is not None:
+            self._steward.takeover.back_timer()
         self._work()
         return True
 

@@ -5,9 +5,10 @@ that they say themselves can beat. It begins with a record that asks all others 
 them here, and all that they hold of the dead, whatever the dead gave to anybody alive is known and stays with its
 owner. A dead peer that comes back finds out and stops giving; what its containers still use is left alone, see `space`.
 
-One takeover at a time per host. Of two hosts that remove one peer the lower name goes on, the other yields. Without
-`force` whoever does not answer within `ANSWER_MS` ends the attempt with nothing changed. With `force` it goes on after
-`FORCE_MS` without them, for which the operator answers: what the dead gave to the missing may be given again.
+A target that turns out to live ends the attempt. One takeover at a time per host. Of two hosts that remove one peer the
+lower name goes on, the other yields. Without `force` whoever does not answer within `ANSWER_MS` ends the attempt with
+nothing changed. With `force` it goes on after `FORCE_MS` without them, for which the operator answers: what the dead
+gave to the missing may be given again.
 
 Not promised: a host that none of those asked has heard of, or that they hold for dead since an earlier removal, is not
 asked; what the dead gave to it may be given again, and is then shown as a conflict.
@@ -32,6 +33,10 @@ from core.types import PeerName, RequestId
 TIMER = "ipam/takeover"
 ANSWER_MS = 30_000
 """The question must cross the mesh, be written to every disk, and the answer must come back."""
+BACK_TIMER = "ipam/takeover/back"
+BACK_MS = 10_000
+"""For so long a target must be within reach to count as back. When a path to somebody who was cut off is there again,
+old facts of its links to the dead come to life for a moment, until it has told that they are gone."""
 FORCE_MS = 600_000
 """How long a forced takeover waits: whoever is only cut off for a while shall not be passed over."""
 NONCE_BITS = 62
@@ -50,6 +55,7 @@ class Takeover:
         self._names: dict[PeerName, str] = {}
         self._is_resumed = False
         self._is_late = False
+        self._is_in_doubt = False
 
     def remove(self, request: RequestId, names: tuple[str, ...], *, force: bool) -> None:
         """Begin to take over everything of these peers, or refuse with nothing changed."""
@@ -94,6 +100,8 @@ class Takeover:
             self._context.mark("takeover.nobody-waits")
             self._withdraw("")
             return
+        if self._is_doubtful(record):
+            return
         voters = electorate(self._context, record.targets)
         if ballot_of(record.nonce, record.targets, voters) != record.ballot:
             self._context.mark("takeover.voters-changed")
@@ -106,8 +114,10 @@ class Takeover:
         record = self._record()
         if record is None:
             return
-        missing = self._missing(record)
-        if not record.force:
+        missing, back = self._missing(record), self._back(record)
+        if back and (self._is_late or not record.force):
+            self._withdraw(f"{back} has come back: nothing was removed")
+        elif not record.force:
             self._context.mark("takeover.gave-up")
             self._withdraw(self._unanswered(record, missing))
         elif self._is_late:
@@ -117,6 +127,15 @@ class Takeover:
             self._is_late = True
             self._context.timer(TIMER, FORCE_MS - ANSWER_MS)
             self._answer_early(record, missing)
+
+    def back_timer(self) -> None:
+        """End the attempt if a target is there for good."""
+        self._is_in_doubt = False
+        record = self._record()
+        back = "" if record is None else self._back(record)
+        if back:
+            self._context.mark("takeover.target-came-back")
+            self._withdraw(f"{back} has come back: nothing was removed")
 
     def waits_for(self) -> tuple[PeerName, ...]:
         """Return who has not answered yet."""
@@ -142,10 +161,6 @@ class Takeover:
 
     def _problem(self, record: TakeoverRecord) -> str:
         """Say why a takeover must not go on; empty while it may."""
-        for target in record.targets:
-            if self._reachable(PeerName(target)):
-                self._context.mark("takeover.target-came-back")
-                return f"{self._names.get(PeerName(target), target)} has come back: nothing was removed"
         for taker, other in sorted(takeovers(self._context).items()):
             if taker < self._context.me and taker not in record.targets:
                 shared = [target for target in record.targets if target in other.targets]
@@ -156,6 +171,18 @@ class Takeover:
                         f"{self._labels.of(taker)} is removing {names} already: 'weave status ipam' shows how far it is"
                     )
         return ""
+
+    def _back(self, record: TakeoverRecord) -> str:
+        """Name a target that is within reach; empty when none is."""
+        found = (target for target in record.targets if self._reachable(PeerName(target)))
+        return next((self._names.get(PeerName(target), target) for target in found), "")
+
+    def _is_doubtful(self, record: TakeoverRecord) -> bool:
+        """Say whether a target seems to be back, and find out in a while whether it is."""
+        was_in_doubt, self._is_in_doubt = self._is_in_doubt, bool(self._back(record))
+        if self._is_in_doubt != was_in_doubt:
+            self._context.timer(BACK_TIMER, BACK_MS if self._is_in_doubt else None)
+        return self._is_in_doubt
 
     def _missing(self, record: TakeoverRecord) -> list[PeerName]:
         """Return who has not given all the fences that were asked for."""
@@ -180,7 +207,7 @@ class Takeover:
             context.write(retire(context, peer, missing))
             context.mark("takeover.peer-removed")
         context.write(gone(takeover_key(), TakeoverRecord))
-        context.timer(TIMER, None)
+        self._end_timers()
         if self._request is not None:
             context.answer(self._request, "\n".join(lines))
         else:
@@ -190,12 +217,18 @@ class Takeover:
     def _withdraw(self, why: str) -> None:
         """End an attempt with nothing changed."""
         self._context.write(gone(takeover_key(), TakeoverRecord))
-        self._context.timer(TIMER, None)
+        self._end_timers()
         if self._request is not None:
             self._context.refuse(self._request, why)
         elif why:
             self._context.note("WARN", f"the removal was given up: {why}")
         self._request = None
+
+    def _end_timers(self) -> None:
+        self._context.timer(TIMER, None)
+        if self._is_in_doubt:
+            self._is_in_doubt = False
+            self._context.timer(BACK_TIMER, None)
 
     def _unanswered(self, record: TakeoverRecord, missing: list[PeerName]) -> str:
         names = " ".join(self._names.get(PeerName(target), target) for target in record.targets)

@@ -214,6 +214,40 @@ def test_who_comes_back_in_time_keeps_all() -> None:
     assert shares(one) == [("h1", 32), ("h2", 16), ("h3", 16)]
 
 
+def test_who_only_seems_to_be_back_is_removed_all_the_same() -> None:
+    """A neighbour that was cut off brings old news of its links first, and new ones a moment later."""
+    cluster, one, two, dead = three()
+    dead.is_up = False
+    cluster.partition(two)
+    request = ask_to_remove(one, "h3")
+    one.commit()
+    dead.is_up = True
+    one.do(one.allocator.facts_changed)
+    assert one.reply(request) is None
+    dead.is_up = False
+    cluster.heal()
+    cluster.settle()
+    assert one.reply(request) == "16 IPs taken over from h3"
+
+
+def test_nobody_is_removed_while_it_seems_to_be_back() -> None:
+    cluster, one, two, dead = three()
+    dead.is_up = False
+    request = ask_to_remove(one, "h3", force=True)
+    one.commit()
+    two.is_up = False
+    dead.is_up = True
+    for name in ("ipam/takeover", "ipam/takeover"):
+        cluster.now_ms = one.timers[name]
+        one.fire(name)
+    one.commit()
+    assert shares(one) == [("h1", 32), ("h2", 16), ("h3", 16)]
+    assert list(one.context.board.all(TakeoverRecord)) == []
+    reply = one.reply(request)
+    assert reply is not None
+    assert reply.startswith("IPs of h3 will be taken over when h2 has answered")
+
+
 def test_a_removal_ends_with_whoever_asked_for_it() -> None:
     cluster, one, two, dead = three()
     dead.is_up = False
