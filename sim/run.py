@@ -192,13 +192,21 @@ class Run:
             self.world.run(at_ms * 1000)
             if is_step:
                 for action in self._source.take():
-                    if self.stage.perform(action):
-                        self._steps.append(Step(at_ms, action))
+                    self._perform(Step(at_ms, action))
             elif at_ms == self._snapshot_ms:
                 self._snapshot_ms += SNAPSHOT_MS
                 self.checks.snapshot()
             if not is_step and at_ms >= end_ms:
                 return
+
+    def _perform(self, step: Step) -> None:
+        """Take a step, and record it if it takes place; what breaks a promise at once has taken place."""
+        took_place = True
+        try:
+            took_place = self.stage.perform(step.action)
+        finally:
+            if took_place:
+                self._steps.append(step)
 
     def _settle(self) -> int:
         """Wait until all is well; return how long it took, in virtual microseconds. Raises: Violation."""
