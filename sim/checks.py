@@ -85,12 +85,10 @@ class Checks:
         """Check I2 on what was promised, and I3 on who promised it."""
         is_unaware = self._doubt.is_unaware(host)
         addresses = self._stage.answered(host, answer, is_unaware=is_unaware)
-        if is_unaware:
-            return
         view = self._rings.of(host)
         for text in addresses:
             owner = None if view is None else view.owner_at(address_of(text))
-            if owner != host.config.peer:
+            if owner != host.config.peer and text not in self._books.doubtful:
                 raise Violation(f"I3: {host.name} gave {text}, which belongs to {owner}")
 
     def operated(self, host: Host, op: Op, result: OpResult) -> None:
@@ -123,8 +121,9 @@ class Checks:
         self._reach.started(host, recovered)
 
     def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
-        """Remember where it gives from; each effect that matters is looked at when it is carried out."""
+        """Remember where it gives from, and what in ignorance; all else is looked at when it is carried out."""
         self._rings.applied(host)
+        self._doubt.decided(host, effects)
 
     def stepped(self, host: Host) -> None:
         """Nothing to check at every step; `snapshot` looks at whole stores."""

@@ -8,12 +8,15 @@ one. From the moment at which they could know, they are held to every promise ag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.board import Board
+from core.effects import Effect, Persist
 from core.ipam.retired import PREFIX
-from core.kinds import RetiredRecord
+from core.kinds import AddressRecord, RetiredRecord, parse
 from core.reconcile.objects import EndpointAddress
 from core.replica import Replica
-from core.types import PeerName
+from core.types import Address, PeerName, address_text
 from sim.books import Books
 from sim.host import Host
 from sim.world import World
@@ -48,6 +51,23 @@ class Doubt:
             for item in host.kernel.observe():
                 if isinstance(item, EndpointAddress):
                     self._books.doubtful[item.cidr.partition("/")[0]] = None
+
+    def decided(self, host: Host, effects: Sequence[Effect]) -> None:
+        """Take note of addresses that a host gives before it can know; who gets them may be told much later."""
+        own = [
+            fact
+            for effect in effects
+            if isinstance(effect, Persist)
+            for delta in effect.deltas
+            if delta.origin.peer == host.config.peer
+            for fact in delta.facts
+        ]
+        if not own or not self.is_unaware(host):
+            return
+        for fact in own:
+            body = None if fact.body is None else parse(fact.kind, fact.body)
+            if isinstance(body, AddressRecord):
+                self._books.doubtful[address_text(Address(body.address))] = None
 
     def is_unaware(self, host: Host) -> bool:
         """Say whether a host was removed, or passed over, and cannot know it."""

@@ -10,16 +10,43 @@ from sim.actions import HostIndex
 from sim.names import NEXT, TODAY
 from sim.scenario import RINGS, HostSpec, Scenario
 
-COUNTS = (1, 2, 3, 3, 4, 5)
-TAKEOVER_COUNTS = (3, 3, 4, 5, 5, 6)
-TAKEOVER_TROUBLE_MS = 600_000
-"""The dead are believed dead only when their links have been silent for half a minute."""
-TAKEOVER_KERNELS = 0.2
-"""Share of runs with kernels: a takeover does not touch them, but what it leads to does."""
-TROUBLES_MS = (60_000, 60_000, 240_000)
-"""Length of the first phase: short for many bursts of trouble, long enough that links are given up for lost."""
-UNIVERSES = ("10.32.0.0/22", "10.32.0.0/24")
-"""Small enough that space runs short and has to be passed on."""
+SCARCE = ("10.32.0.0/24", "10.32.0.0/25", "10.32.0.0/26")
+"""So small that hosts live on each other's gifts; what is taken can be given back in the end, while containers stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the scenarios of a profile look like."""
+
+    counts: tuple[int, ...]
+    """How many hosts there are, one of these."""
+    rings: tuple[str, ...]
+    """How the range is divided, one of these."""
+    troubles_ms: tuple[int, ...]
+    """Length of the first phase, one of these."""
+    kernels: float = 1.0
+    """Share of runs with kernels."""
+    universes: tuple[str, ...] = ("10.32.0.0/22", "10.32.0.0/24")
+    """Small enough that space runs short and has to be passed on; without kernels, `SCARCE`."""
+    core: float = 0.25
+    """Share of runs, of those with more than two hosts, in which some of them need not come right in the end."""
+    late: float = 0.0
+    """Share of hosts that are not there from the beginning."""
+
+
+SHAPES: dict[str, Shape] = {
+    # Short for many bursts of trouble, long enough that links are given up for lost.
+    "all": Shape((1, 2, 3, 3, 4, 5), ("seed", "consensus", "consensus"), (60_000, 60_000, 240_000)),
+    # The dead are believed dead only when their links have been silent for half a minute. A takeover does not touch
+    # kernels, but what it leads to does.
+    "takeover": Shape((3, 3, 4, 5, 5, 6), ("seed", "seed", "consensus"), (600_000,), kernels=0.2),
+    "rings": Shape((2, 3, 3, 4, 5), ("seed", "consensus", "consensus"), (240_000,)),
+    # Agreement takes less than a second where all are well.
+    "agreement": Shape((3, 3, 4, 5, 5), ("consensus",), (20_000,), kernels=0.0, core=0.0, late=0.4),
+}
+"""What a swarm looks at: everything; or above all the removal of dead peers, hosts that share different ranges, and how
+a range comes to be divided."""
+PROFILES = tuple(SHAPES)
 
 WALLED = 0.3
 """Share of runs in which some hosts, chosen at random, have no path to each other."""
@@ -30,11 +57,6 @@ HIDDEN = 0.2
 
 Pair = tuple[HostIndex, HostIndex]
 
-
-PROFILES = ("all", "takeover", "rings")
-"""What a swarm looks at: everything; the removal of dead peers; or hosts that share different ranges, above all."""
-RINGS_COUNTS = (2, 3, 3, 4, 5)
-RINGS_TROUBLE_MS = 240_000
 APART = 0.3
 """Share of hosts that are launched with settings of their own."""
 OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none")
@@ -43,12 +65,11 @@ OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none")
 
 def draw(seed: int | str, profile: str = "all") -> Scenario:
     """Return the scenario of a seed, without steps: its choosers make them while it is played."""
-    entropy = random.Random(f"{seed}/shape")
-    is_takeover = profile == "takeover"
-    count = entropy.choice({"takeover": TAKEOVER_COUNTS, "rings": RINGS_COUNTS}.get(profile, COUNTS))
-    ring = entropy.choice(("seed", "seed", "consensus") if is_takeover else ("seed", "consensus", "consensus"))
+    entropy, shape = random.Random(f"{seed}/shape"), SHAPES[profile]
+    count, ring = entropy.choice(shape.counts), entropy.choice(shape.rings)
     knows_all = entropy.random() < 0.5
-    universe = entropy.choice(UNIVERSES)
+    kernels = shape.kernels == 1.0 or entropy.random() < shape.kernels
+    universe = entropy.choice(shape.universes if kernels else SCARCE)
     hosts = tuple(
         HostSpec(
             f"h{index}",
@@ -57,10 +78,9 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         for index in range(count)
     )
     is_line = count > 2 and entropy.random() < 0.4
-    troubles_ms = {"takeover": (TAKEOVER_TROUBLE_MS,), "rings": (RINGS_TROUBLE_MS,)}.get(profile, TROUBLES_MS)
-    until_ms = entropy.choice(troubles_ms)
+    until_ms = entropy.choice(shape.troubles_ms)
     core: tuple[HostIndex, ...] = ()
-    if count > 2 and entropy.random() < 0.25:
+    if count > 2 and entropy.random() < shape.core:
         # Each host has a path to one before it, so the first ones are connected without the others.
         core = tuple(HostIndex(index) for index in range(entropy.randint(count // 2 + 1, count - 1)))
     walls = _line(count) if is_line else ()
@@ -70,6 +90,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         hosts = _hide(entropy, hosts, walls)
     if entropy.random() < MIXED:
         hosts = tuple(replace(host, release=entropy.choice((TODAY, NEXT))) for host in hosts)
+    hosts = tuple(replace(host, starts=not shape.late or entropy.random() >= shape.late) for host in hosts)
     if profile == "rings":
         told = [settings(entropy, count) if entropy.random() < APART else Settings() for _ in hosts]
         hosts = tuple(
@@ -84,7 +105,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         until_ms=until_ms,
         walls=walls,
         core=core,
-        kernels=not is_takeover or entropy.random() < TAKEOVER_KERNELS,
+        kernels=kernels,
         allow=("two-rings",) if profile == "rings" else (),
     )
 

@@ -49,6 +49,22 @@ class Scene:
         knows = not host.disk.has_forgotten if host.heart is None else self.has_agreed(host)
         return knows and not is_leaving
 
+    def may_forget(self, host: Host) -> bool:
+        """Say whether a host may lose its memory: others have it, or nobody needs it yet."""
+        return self.is_remembered(host) or self.is_dispensable(host)
+
+    def is_dispensable(self, host: Host) -> bool:
+        """Say whether a host may forget how it voted: all have heard of it, and most who vote keep their memory."""
+        hearts = {other.index: other.heart for other in self.world.hosts if isinstance(other.heart, Replica)}
+        if len(hearts) < len(self.world.hosts) or not self.can_call(host):
+            return False
+        me = hearts[host.index].board.me
+        for heart in hearts.values():
+            if heart.allocator.ring is not None or not heart.mesh.in_sync or me not in heart.store.lives(me.peer):
+                return False
+        members = [hearts[index] for index in self.scenario.members() if index != host.index]
+        return sum(heart.board.me.incarnation == 1 for heart in members) > len(hearts) // 2
+
     def is_remembered(self, host: Host) -> bool:
         """Say whether everything this host has said is held by all others, and it will hear of it again."""
         hosts = self.world.hosts

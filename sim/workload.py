@@ -27,6 +27,7 @@ RESTARTED = 0.4
 """Chance that a container comes back."""
 RESTART_MS = (100, 40_000)
 """How long it is gone: less or more than its addresses are kept for it."""
+RUSH_MS = (100, 6_000)
 CONTAINERS_MAX = 40
 """Per host: more say nothing new."""
 
@@ -50,12 +51,19 @@ class Workload:
             (0 if profile == "takeover" else 1, self._burst),
         )
         self._kinds = [kind for weight, kind in kinds for _ in range(weight * self._entropy.randint(0, 3))]
+        if profile == "agreement":
+            agenda.every(0, RUSH_MS, self._entropy, self._rush)
         agenda.every(0, TAKEOVER_PAUSE_MS if profile == "takeover" else PAUSE_MS, self._entropy, self._choose)
 
     def _choose(self) -> Iterator[Action]:
         up = self._stage.up()
         if up and self._kinds:
             yield from self._entropy.choice(self._kinds)(self._entropy.choice(up))
+
+    def _rush(self) -> Iterator[Action]:
+        """Let all hosts be asked at once, as when a cluster comes up: several propose how to divide the range."""
+        for host in self._stage.up():
+            yield from self._take(host)
 
     def _take(self, host: Host) -> Iterator[Action]:
         if self._has_room(host):

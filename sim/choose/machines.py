@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from sim import actions
 from sim.actions import Action, HostIndex
+from sim.agenda import Choice
 from sim.chooser import DOWN_MS, PAUSE_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.host import Host
 from sim.names import NEXT, TODAY
 
 CLOCK_STEPS_MS = (3_600_000, 86_400_000, 10 * 365 * 86_400_000)
@@ -15,6 +17,9 @@ DRIFT_PPM = 50_000
 PAUSES_MS = ((200, 5_000), (20_000, 90_000))
 """A collector or a busy machine; a virtual machine that is moved or frozen."""
 SLOW_MS = (50, 4_000)
+SLUGGISH_MS = (0, 0, 100, 300, 1_000)
+WANTED = 0.7
+"""Chance that a host without memory is asked for an address as soon as it starts."""
 GAP_MAX = 12
 """Effects of one event: nearly all have fewer."""
 
@@ -66,6 +71,12 @@ def _slow_disk(chooser: Chooser) -> Iterator[Action]:
         chooser.later(chooser.entropy.choice(REPAIR_MS), lambda: iter((actions.SlowDisk(index, 0),)))
 
 
+def slow_down(chooser: Chooser) -> Iterator[Action]:
+    """Let some disks be so slow that whatever takes several commits can be interrupted anywhere."""
+    for host in chooser.stage.world.hosts:
+        yield actions.SlowDisk(HostIndex(host.index), chooser.entropy.choice(SLUGGISH_MS))
+
+
 def _protect_disk(chooser: Chooser) -> Iterator[Action]:
     """Let a disk be remounted read-only, as Linux does after an error; whoever repairs it starts the agent, too."""
     host = chooser.host()
@@ -104,11 +115,23 @@ def _drift(chooser: Chooser) -> Iterator[Action]:
 
 
 def _forget(chooser: Chooser, kind: Callable[[HostIndex], Action]) -> Iterator[Action]:
-    """Take what is on a disk, if others remember it."""
+    """Take what is on a disk, if others remember it or nobody needs it."""
     host = chooser.entropy.choice(chooser.stage.world.hosts)
-    if chooser.stage.is_remembered(host):
+    if chooser.stage.may_forget(host):
         yield kind(HostIndex(host.index))
-        chooser.later(DOWN_MS, starting(host))
+        chooser.later(DOWN_MS, _wanted(chooser, host))
+
+
+def _wanted(chooser: Chooser, host: Host) -> Choice:
+    """Return the decision to start a host and, mostly, to want an address of it before it can know anything."""
+
+    def start() -> Iterator[Action]:
+        index = HostIndex(host.index)
+        yield actions.Start(index)
+        if chooser.entropy.random() < WANTED:
+            yield actions.Take(index, (f"early{host.index}-{host.life}",))
+
+    return start
 
 
 def _back_up(chooser: Chooser) -> Iterator[Action]:

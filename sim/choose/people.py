@@ -8,6 +8,7 @@ from core.replica import Replica
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.agenda import Choice
+from sim.choose import removals
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
 from sim.draw import Settings, settings
 from sim.host import Host
@@ -29,10 +30,33 @@ LOOKS_FIRST = 0.85
 """Chance that an operator asks for the status first, and removes all that are dead and out of reach."""
 
 
+GIVERS = 0.4
+"""Share of burials for which somebody is waited for who has just given something away."""
+GIVERS_AWAITED = 100
+"""Looks, before anybody is taken."""
+LOOK_MS = (20, 60)
+INTERRUPTED = 0.5
+"""Share of removals in the middle of which something happens."""
+
+
 def bury_any(chooser: Chooser) -> Iterator[Action]:
     """Bury one host or several at once, while two are left."""
+    yield from _bury_giver(chooser, GIVERS_AWAITED if chooser.entropy.random() < GIVERS else 0)
+
+
+def _bury_giver(chooser: Chooser, looks: int) -> Iterator[Action]:
+    """Bury whoever has just given space away and is remembered by few; after so many looks, anybody."""
     up = chooser.stage.up()
-    if len(up) > 2:
+    if len(up) <= 2:
+        return
+    found = removals.giver(chooser) if looks else None
+    if found is not None:
+        giver, witness = found
+        yield from removals.part(chooser, witness)
+        yield from _bury(chooser, (HostIndex(giver.index),))
+    elif looks:
+        chooser.later(LOOK_MS, lambda: _bury_giver(chooser, looks - 1))
+    else:
         count = min(chooser.entropy.choice((1, 1, 2, 3)), len(up) - 2)
         yield from _bury(chooser, tuple(HostIndex(host.index) for host in chooser.entropy.sample(up, count)))
 
@@ -64,6 +88,8 @@ def _removing(chooser: Chooser, dead: tuple[HostIndex, ...], *, force: bool) -> 
             named = tuple(HostIndex(other.index) for other in others if other.is_dark and _has_lost(host, other))
         if named:
             yield actions.RemovePeers(HostIndex(host.index), named, force)
+            if chooser.entropy.random() < INTERRUPTED:
+                chooser.later(removals.SOON_MS, lambda: removals.interrupt(chooser))
 
     return remove
 

@@ -155,7 +155,7 @@ def _down(scene: Scene, index: int, *, power: bool) -> bool:
 
 
 def _may_forget(scene: Scene, host: Host) -> bool:
-    return "amnesia" in scene.scenario.allow or scene.is_remembered(host)
+    return "amnesia" in scene.scenario.allow or scene.may_forget(host)
 
 
 # Each performs the action that its key names; the table is the proof.
