@@ -79,12 +79,16 @@ class Rings:
         return ""
 
     def unsaid(self, host: Host) -> Iterator[str]:
-        """Yield what others have given to a host and it has not said to own; at rest everybody speaks for himself."""
+        """Yield what others have given to a host and it has not said to own; at rest everybody speaks for himself.
+
+        Of a giver that does not come back, nobody else may have heard that it gave anything.
+        """
         view = self.of(host)
         if view is None:
             return
+        givers = {self._scene.world.hosts[index].config.peer: None for index in self._scene.scenario.members()}
         for writer, claim in view.claims:
-            if claim.owner != host.config.peer or writer == claim.owner:
+            if claim.owner != host.config.peer or writer == claim.owner or writer not in givers:
                 continue
             for run in view.between(Address(claim.lo), Address(claim.hi)):
                 if run.rank == rank_of(claim):

@@ -6,8 +6,10 @@ import pytest
 from watched import THREE, TWO, A, B, C, Watched
 
 from core.replica import Replica
-from sim.actions import CutPower, Take
+from core.types import LinkId
+from sim.actions import CutPower, Pause, Take
 from sim.books import Violation
+from sim.bounds import LINKS_PER_PEER_MAX
 
 NAMES = tuple(f"c{number}" for number in range(80))
 
@@ -56,3 +58,16 @@ def test_who_is_told_a_contradiction_has_been_told_it_by_a_bug(mark: str, text: 
     trusted = Watched(TWO, allow=("lying-fsync",))
     heart(trusted, A).marks[mark] = 1
     trusted.run.checks.snapshot()
+
+
+def test_connections_that_wait_for_who_stands_still_are_not_its_own() -> None:
+    watched = Watched(TWO, kernels=False)
+    host = watched.world.hosts[A]
+    watched.wait(1_000)
+    link = next(iter(host.links.values()))
+    waiting = map(LinkId, range(100, 100 + LINKS_PER_PEER_MAX * 2))
+    host.links.update(dict.fromkeys(waiting, link))
+    with pytest.raises(Violation, match=r"I7: at a \d+ connections stand"):
+        watched.run.checks.snapshot()
+    watched.perform(Pause(A, 10_000))
+    watched.run.checks.snapshot()
