@@ -29,6 +29,10 @@ class LinkUp:
     """Its far end, numeric."""
     target: str | None
     """The target we dialled, as given in `Dial`; None when inbound."""
+    session: str = ""
+    """Names the secret that both ends share from here on, alike at both; says nothing about it."""
+    is_sealed: bool = False
+    """The connection is encrypted: both ends have proved that they know the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,32 @@ class PersistFailed:
     """Its number."""
     reason: str
     """What the disk said."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathUp:
+    """Frames get through to a neighbour by one transport, both ways; told again when anything of that changes."""
+
+    session: str
+    """Of the tunnel."""
+    transport: str
+    """`fastdp` or `sleeve`."""
+    mtu: int
+    """Bytes on containers' interfaces that get through whole."""
+    address: str
+    """`ip:port` where the neighbour's frames come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathDown:
+    """Frames do not get through to a neighbour by one transport, or only one way, or only small ones."""
+
+    session: str
+    """Of the tunnel."""
+    transport: str
+    """`fastdp` or `sleeve`."""
+    why: str
+    """For people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +300,8 @@ Event = (
     | TimerFired
     | Persisted
     | PersistFailed
+    | PathUp
+    | PathDown
     | RequestCancelled
     | AttachAsked
     | DetachAsked

@@ -155,6 +155,8 @@ class KernelDriver:
                 return endpoints.bring_up(item)
             case EndpointRoute():
                 return endpoints.add_route(item)
+            case _:
+                raise Foreign(f"{' '.join(item.key)}: not known to this driver")
         ensure()
         return True
 
@@ -181,6 +183,8 @@ class KernelDriver:
                 return endpoints.bring_down(item)
             case EndpointRoute():
                 return endpoints.remove_route(item)
+            case _:
+                raise Foreign(f"{' '.join(item.key)}: not known to this driver")
 
     def _set_hop(self, item: Hop) -> bool:
         if item.port != self._port:

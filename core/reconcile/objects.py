@@ -10,18 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from core.types import ShortId
+from core.types import PeerName, ShortId
 
 
 class Stage(IntEnum):
     """Creation order. An endpoint comes up last, so nothing carries traffic before everything that guards it."""
 
-    DEVICE = 1
-    IDENTITY = 2
-    ROUTE = 3
-    ENDPOINT = 4
-    ADDRESS = 5
-    UP = 6
+    GUARD = 1
+    DEVICE = 2
+    IDENTITY = 3
+    TUNNEL = 4
+    ROUTE = 5
+    ENDPOINT = 6
+    ADDRESS = 7
+    UP = 8
+
+
+FASTDP = "fastdp"
+"""Transport between neighbours: VXLAN by the kernel."""
+SLEEVE = "sleeve"
+"""Transport between neighbours: UDP by a process of ours, through a TAP device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,8 @@ class Hop:
     """IPv4 address of the neighbour in the underlay."""
     port: int
     """UDP port of its overlay device."""
+    by: str = FASTDP
+    """Transport to the neighbour."""
 
     stage = Stage.ROUTE
 
@@ -110,6 +120,10 @@ class Tree:
     """IPv4 address it must come from; None when we are the source."""
     children: tuple[tuple[ShortId, str], ...]
     """Neighbours it goes on to: number and IPv4 address, ascending."""
+    parent_number: ShortId | None = None
+    """Number of the parent, for what comes through the sleeve."""
+    sleeved: tuple[ShortId, ...] = ()
+    """Children that the sleeve takes it to, ascending; the kernel does for the others."""
 
     stage = Stage.ROUTE
 
@@ -117,6 +131,130 @@ class Tree:
     def key(self) -> tuple[str, ...]:
         """What it is."""
         return ("tree", str(self.source))
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """The device through which frames pass to and from the sleeve, with its program. Ours by name; no bridge port."""
+
+    name: str
+    """Interface name, `weave-sleeve`."""
+    mtu: int
+    """Bytes, as on containers' interfaces."""
+    port: int
+    """UDP port of the sleeve, the control port's number."""
+
+    stage = Stage.DEVICE
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("tap", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A neighbour as the sleeve process knows it: it carries frames, and finds out which transports get through."""
+
+    peer: PeerName
+    """The neighbour."""
+    session: str
+    """Which keys: the session of the connection on which they were agreed."""
+    outbound: bool
+    """We dialled that connection; the two directions have keys of their own."""
+    number: ShortId
+    """Its number in the datapath."""
+    address: str
+    """IPv4 address where it may be reached."""
+    port: int
+    """UDP port of its sleeve; who is behind a NAT is found at another one."""
+    is_sealed: bool
+    """Frames in the sleeve are encrypted."""
+    tries_fastdp: bool
+    """Also find out whether VXLAN gets through."""
+    mtu: int
+    """Bytes on containers' interfaces, which VXLAN must carry whole."""
+
+    stage = Stage.TUNNEL
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("tunnel", self.peer)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The rule that VXLAN passes only for neighbours with an exception of their own; nftables table `weave-guard`."""
+
+    port: int
+    """UDP port of the overlay device."""
+
+    stage = Stage.GUARD
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("guard", str(self.port))
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """An exception from the guard: a neighbour with which VXLAN need not be encrypted."""
+
+    address: str
+    """IPv4 address."""
+
+    stage = Stage.TUNNEL
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("trust", self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """An exception from the guard: VXLAN with a neighbour inside ESP only. Ours by the policies' `reqid` and port."""
+
+    address: str
+    """IPv4 address."""
+    port: int
+    """UDP port of the overlay device."""
+    spi: int
+    """Of the association that we send by, which the neighbour has chosen; 0 while there is none."""
+
+    stage = Stage.TUNNEL
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("seal", self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """Keys of ESP in one direction, XFRM's security association."""
+
+    address: str
+    """IPv4 address of the neighbour."""
+    is_inbound: bool
+    """For what it sends us."""
+    spi: int
+    """Chosen by the receiver; 0x1000 or more."""
+    port: int
+    """UDP port of the overlay device: it serves nothing else."""
+    session: str
+    """From whose secret the key is made."""
+    epoch: int
+    """Which key of that session, ascending from 0."""
+
+    stage = Stage.GUARD
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is."""
+        return ("association", "in" if self.is_inbound else "out", self.address, f"{self.spi:#x}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +345,23 @@ class EndpointUp:
         return ("up", self.container, self.ifname)
 
 
-KernelObject = Bridge | VxlanPort | Identity | Hop | Tree | Endpoint | EndpointAddress | EndpointRoute | EndpointUp
+KernelObject = (
+    Bridge
+    | VxlanPort
+    | Tap
+    | Guard
+    | Association
+    | Identity
+    | Tunnel
+    | Trust
+    | Seal
+    | Hop
+    | Tree
+    | Endpoint
+    | EndpointAddress
+    | EndpointRoute
+    | EndpointUp
+)
 
 
 class Verb(Enum):
