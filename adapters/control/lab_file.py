@@ -11,6 +11,7 @@ reference resolves, or raises `LabError` that names the place and what is allowe
     name = "A"
     launch = ["--log-level", "debug"]   # more options; false: start no agent
     peers = ["B"]                 # hosts to dial; left out: every linked host
+    setup = ["sysctl -qw net.ipv4.ip_forward=1"]    # commands to run there before any agent starts: routes, NAT, rules
 
     [[link]]
     a = "A"
@@ -60,6 +61,8 @@ class Host:
     """Options of `weave launch`, the lab's first; None starts no agent."""
     peers: tuple[str, ...]
     """Hosts to dial, each of them linked."""
+    setup: tuple[str, ...] = ()
+    """Shell commands, run on the host in this order once all cables are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +188,13 @@ def _no_twins(names: list[str], what: str) -> None:
 
 
 def _host(row: dict[str, object], where: str, common: tuple[str, ...], links: tuple[Link, ...]) -> Host:
-    _only(row, where, ("name", "launch", "peers"))
+    _only(row, where, ("name", "launch", "peers", "setup"))
     name = _text(row, where, "name", HOST_PATTERN, "1 to 12 letters and digits")
     own = _launch(row, where)
     peers = _words(row, where, "peers")
     if "peers" not in row:
         peers = tuple(link.b if link.a == name else link.a for link in links if name in (link.a, link.b))
-    return Host(name, None if own is None else common + own, peers)
+    return Host(name, None if own is None else common + own, peers, _words(row, where, "setup"))
 
 
 def _link(row: dict[str, object], where: str) -> Link:

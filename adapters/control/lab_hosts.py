@@ -29,6 +29,7 @@ LINK_PREFIX = 30
 # Longer than any launch on a loaded two-core machine; a launch that hangs must not hang the lab.
 LAUNCH_TIMEOUT_S = 60.0
 ATTACH_TIMEOUT_S = 60.0
+SETUP_TIMEOUT_S = 60.0
 COPY_NAME = "lab.toml"
 
 
@@ -68,6 +69,7 @@ class Lab:
         try:
             self._make_namespaces()
             self._make_links()
+            self._set_up_hosts()
             self._launch_all()
             for container in self.file.containers:
                 if container.attach:
@@ -119,6 +121,13 @@ class Lab:
             ends = ((self.namespace(link.a), f"to-{link.b}"), (self.namespace(link.b), f"to-{link.a}"))
             for lack in kernel.shape(ends, link):
                 self._say(f"  WARNING: {lack}")
+
+    def _set_up_hosts(self) -> None:
+        for host in self.file.hosts:
+            for line in host.setup:
+                done = self.run(host.name, "sh", "-c", line, timeout_s=SETUP_TIMEOUT_S)
+                if done.returncode:
+                    raise LabError(f"host {host.name}: setup '{line}' failed: {done.stderr.strip()}")
 
     def _address_lines(self, link: Link, host: str) -> list[str]:
         if host not in (link.a, link.b):

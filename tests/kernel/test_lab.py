@@ -153,6 +153,28 @@ def test_a_failed_start_leaves_nothing() -> None:
     assert not kernel.directory(NAME).exists()
 
 
+def test_hosts_are_set_up_before_agents_start() -> None:
+    routed = LINE.replace(
+        'name = "B"\nlaunch = false', 'name = "B"\nlaunch = false\nsetup = ["sysctl -qw net.ipv4.ip_forward=1"]'
+    )
+    for host, gateway in (("A", "198.18.0.2"), ("C", "198.18.0.5")):
+        routed = routed.replace(
+            f'name = "{host}"\nlaunch = false',
+            f'name = "{host}"\nlaunch = false\nsetup = ["ip route add default via {gateway}"]',
+        )
+    with Lab(parse(routed), say=lambda _: None) as lab:
+        assert ping(lab, "A", lab.address("C", "B"))
+
+
+def test_a_setup_that_fails_is_told_and_leaves_nothing() -> None:
+    text = LINE.replace(
+        'name = "A"\nlaunch = false', 'name = "A"\nlaunch = false\nsetup = ["echo no such luck >&2; false"]'
+    )
+    with pytest.raises(LabError, match="host A: setup 'echo no such luck >&2; false' failed: no such luck"):
+        Lab(parse(text), say=lambda _: None).up()
+    assert left() == []
+
+
 def test_labs_whose_names_begin_alike_are_not_mixed_up(lab: Lab) -> None:
     longer = LINE.replace(f'name = "{NAME}"', f'name = "{NAME}-x"')
     with Lab(parse(longer), say=lambda _: None):
