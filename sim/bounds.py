@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from core.commits import COMMITS_MAX
 from core.ipam.waits import WAITS_MAX
+from core.kinds import AddressRecord
 from core.replica import Replica
+from core.types import PeerName
 from crdt.fact import STORE_ORIGINS_MAX
 from sim.host import Host
 
 QUEUES: dict[str, int] = {"commits": COMMITS_MAX, "effects": 2 * WAITS_MAX, "addresses": WAITS_MAX}
 TIMERS_MAX = 32
-"""Of an agent itself, besides one for each connection, peer, and container that has just ended."""
+"""Of an agent itself, besides one for each connection, peer, container, and address of one that has just ended."""
 LINKS_PER_PEER_MAX = 8
 """Connections to one peer while several dials cross, and old ones have not been given up."""
 
@@ -21,6 +23,8 @@ def excess(host: Host, heart: Replica, users: int, hosts: int) -> str:
         if size > QUEUES[name]:
             return f"{size} {name} wait, more than {QUEUES[name]}"
     limit = TIMERS_MAX + len(host.links) + hosts + users
+    if len(host.timers) > limit:
+        limit += len(tuple(heart.board.of(PeerName(heart.board.me.peer), AddressRecord)))
     if len(host.timers) > limit:
         return f"{len(host.timers)} timers are set, more than {limit}"
     if len(host.links) > LINKS_PER_PEER_MAX * hosts:
