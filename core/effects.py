@@ -40,7 +40,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a connection, then report `LinkUp` or `DialFailed`. Names are resolved anew each time."""
+    """Open a connection, then report `LinkUp` or `DialFailed`. Names are resolved anew each time.
+
+    A call to the same target that is still under way is given up, and nothing is reported of it.
+    """
 
     target: str
     """`host[:port]`, echoed in the report."""

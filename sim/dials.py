@@ -58,19 +58,23 @@ class Dials:
         """`apply` tells an agent what happened."""
         self._network = network
         self._by_address = {address_of(host.index): host for host in hosts}
+        self._under_way: dict[tuple[int, str], Call] = {}
         self._hosts = hosts
         self._schedule = schedule
         self._apply = apply
 
     def dial(self, host: Host, target: str) -> None:
-        """Begin a call; the agent is told of its end."""
+        """Begin a call; the agent is told of its end. A call to the same target that is under way is given up."""
+        before = self._under_way.pop((host.index, target), None)
+        if before is not None:
+            before.is_over = True
         name, _, port = target.partition(":")
         other = self._by_address.get(name)
         if other is None or other.config.port != (int(port) if port else CONTROL_PORT):
-            call = Call(host, host.life, host, target)
+            call = self._under_way[host.index, target] = Call(host, host.life, host, target)
             self._schedule(NO_ROUTE_US, lambda: self._fail(call, "no route to host"))
             return
-        call = Call(host, host.life, other, target)
+        call = self._under_way[host.index, target] = Call(host, host.life, other, target)
         self._ask(call)
         self._schedule(DIAL_TIMEOUT_US, lambda: self._fail(call, "connection timed out"))
 
@@ -109,7 +113,7 @@ class Dials:
         host, other = call.host, call.other
         if call.is_over or host.life != call.life:
             return
-        call.is_over = True
+        self._end(call)
         near, far = _new_end(host, host.life), _new_end(other, other_life)
         connection = self._network.connect(near, far)
         host.links[near.link] = (connection, near)
@@ -118,8 +122,14 @@ class Dials:
 
     def _fail(self, call: Call, reason: str) -> None:
         if not call.is_over and call.host.life == call.life:
-            call.is_over = True
+            self._end(call)
             self._apply(call.host, DialFailed(call.target, reason))
+
+    def _end(self, call: Call) -> None:
+        call.is_over = True
+        place = (call.host.index, call.target)
+        if self._under_way.get(place) is call:
+            del self._under_way[place]
 
     def _seen(self, near: End) -> HostPort:
         """Return where a call seems to come from."""

@@ -66,6 +66,7 @@ class Transport:
         self._port = port
         self._links: dict[LinkId, _Link] = {}
         self._strangers: dict[LinkId, None] = {}
+        self._dials: dict[str, asyncio.Task[None]] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing: dict[asyncio.Task[None], None] = {}
         self._last_link = 0
@@ -100,8 +101,12 @@ class Transport:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def dial(self, target: str) -> None:
-        """Open a connection; reports LinkUp or DialFailed."""
-        self._spawn(self._dial(target), self._tasks)
+        """Open a connection; reports LinkUp or DialFailed. A call to the same target that is under way is given up."""
+        before = self._dials.get(target)
+        if before is not None:
+            before.cancel()
+        task = self._dials[target] = self._spawn(self._dial(target), self._tasks)
+        task.add_done_callback(partial(self._dialled, target))
 
     def send(self, link: LinkId, message: Message) -> None:
         """Send a message; dropped when the connection is gone."""
@@ -204,6 +209,10 @@ class Transport:
         tasks[task] = None
         task.add_done_callback(partial(self._ended, tasks))
         return task
+
+    def _dialled(self, target: str, task: asyncio.Task[None]) -> None:
+        if self._dials.get(target) is task:
+            del self._dials[target]
 
     def _ended(self, tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]) -> None:
         del tasks[task]

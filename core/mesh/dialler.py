@@ -32,6 +32,9 @@ STABLE_MS = 30_000
 CONTROL_PORT = 6783
 HURRY_MS = 300
 """Who is back is called within this time by all its lost neighbours, not all in one moment."""
+STALE_MS = 100
+"""A call that has had no answer for longer was begun when there was none; TCP asks again only after 1 and 3 seconds.
+Source: RFC 6298."""
 PLACES_MAX = 4096
 """As many as peers there can be."""
 PLACES_PER_PEER_MAX = 4
@@ -53,6 +56,8 @@ class Place:
     """When to call next, on the monotonic clock."""
     wait_ms: int = 0
     """Wait after the last failure; 0 before the first."""
+    called_ms: int = 0
+    """When it was called last."""
     state: str = "idle"
     """`idle`, `dialling`, `linked` (a connection to it is open) or `final` (never again)."""
     peer: PeerName | None = None
@@ -214,11 +219,11 @@ class Dialler:
         now = self._context.at.mono_ms
         is_sooner = False
         for place in self._places.values():
-            if place.peer != peer or place.state != "idle" or place.hurry != "free" or not place.wait_ms:
+            if place.peer != peer or place.hurry != "free" or not place.wait_ms or not _may_call(place, now):
                 continue
             due_ms = now + self._context.entropy.randint(0, HURRY_MS)
-            if due_ms < place.due_ms:
-                place.due_ms, place.hurry, is_sooner = due_ms, "now", True
+            if due_ms < place.due_ms or place.state == "dialling":
+                place.state, place.due_ms, place.hurry, is_sooner = "idle", due_ms, "now", True
                 self._context.mark("dialler.heard-of")
         if is_sooner:
             self.work()
@@ -252,7 +257,7 @@ class Dialler:
                 continue
             self._lost += 1
             if place.due_ms <= now and busy < DIALS_MAX and self._sessions.count() + busy < limit:
-                place.state = "dialling"
+                place.state, place.called_ms = "dialling", now
                 busy += 1
                 self._context.emit(Dial(place.target))
             elif place.due_ms > now:
@@ -277,3 +282,8 @@ class Dialler:
         """Forget a place that nobody named and that discovery does not find any more; it is found again if it is."""
         if not place.is_named and place.peer is None and place.state == "idle":
             del self._places[place.target]
+
+
+def _may_call(place: Place, now_ms: int) -> bool:
+    """Say whether a call now is of use: none is under way, or one that has lost its time."""
+    return place.state == "idle" or (place.state == "dialling" and now_ms - place.called_ms >= STALE_MS)

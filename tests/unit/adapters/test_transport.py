@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from watching import PATIENCE_S, Watcher
@@ -102,9 +102,9 @@ def test_a_whole_stream_arrives() -> None:
 def test_names_are_resolved_and_every_dial_is_a_link_of_its_own() -> None:
     async def test() -> None:
         async with listening() as (one, one_saw), listening() as (two, _):
-            for _ in range(2):
+            for count in (1, 2):
                 one.dial(f"localhost:{two.port}")
-            second = await one_saw.next(LinkUp, 2)
+                second = await one_saw.next(LinkUp, count)
             assert second.target == f"localhost:{two.port}"
             assert second.remote == HostPort(LOOPBACK, two.port)
             assert len({event.link for event in one_saw.all(LinkUp)}) == 2
@@ -167,20 +167,43 @@ def test_an_unknown_host_is_a_failed_dial_and_asked_for_again_each_time(monkeypa
     run(test)
 
 
+@contextlib.contextmanager
+def silent_place() -> Iterator[str]:
+    """Make a place where nobody answers: one connection fills the backlog of a socket that nobody accepts on."""
+    with socket.socket() as full, contextlib.ExitStack() as callers:
+        full.bind((LOOPBACK, 0))
+        full.listen(0)
+        for _ in range(2):
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        yield f"{LOOPBACK}:{full.getsockname()[1]}"
+
+
 def test_a_dial_without_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         monkeypatch.setattr(module, "DIAL_TIMEOUT_S", 0.05)
         monkeypatch.setattr(module, "CLOSE_TIMEOUT_S", 0.05)
-        with socket.socket() as full:
-            # One connection fills the backlog of a socket that nobody accepts on; the next SYN is not answered.
-            full.bind((LOOPBACK, 0))
-            full.listen(0)
-            target = f"{LOOPBACK}:{full.getsockname()[1]}"
+        with silent_place() as target:
             async with listening() as (one, saw):
-                for _ in range(4):
-                    one.dial(target)
+                one.dial(target)
                 failed = await saw.next(DialFailed)
                 assert failed == DialFailed(target, f"dial tcp {target}: i/o timeout")
+
+    run(test)
+
+
+def test_a_new_dial_takes_the_place_of_one_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        monkeypatch.setattr(module, "DIAL_TIMEOUT_S", 0.2)
+        with silent_place() as target:
+            async with listening() as (one, saw):
+                for _ in range(3):
+                    one.dial(target)
+                    await asyncio.sleep(0.05)
+                await saw.next(DialFailed)
+                await asyncio.sleep(0.3)
+                assert len(saw.all(DialFailed)) == 1, "nothing is reported of those that were given up"
 
     run(test)
 

@@ -6,7 +6,7 @@ from playbook import HIGH, LOW, Playbook, config, hello, of, sent
 
 from core.effects import Dial
 from core.events import DialFailed, LinkUp
-from core.mesh.dialler import CALL_EVERY_MS, HURRY_MS, RETRY, WAIT_MAX_MS, WAIT_MIN_MS
+from core.mesh.dialler import CALL_EVERY_MS, HURRY_MS, RETRY, STALE_MS, WAIT_MAX_MS, WAIT_MIN_MS
 from core.messages import Deltas, Have, Need
 from core.types import HostPort, LinkId
 from crdt.fact import Change, Origin
@@ -107,3 +107,21 @@ def test_the_longest_wait_grows_with_the_number_of_lost_places_so_that_some_is_c
     assert longest_wait_ms(1) <= CALL_EVERY_MS * 3 // 2 + 500
     assert CALL_EVERY_MS * 2 <= longest_wait_ms(4) <= CALL_EVERY_MS * 6 + 500
     assert longest_wait_ms(30) <= WAIT_MAX_MS * 3 // 2 + 500
+
+
+def test_a_call_that_was_begun_before_the_news_is_not_waited_for() -> None:
+    book, far = book_with_a_lost_peer(), Far()
+    next_call_in_ms(book)
+    book.passes(STALE_MS)
+    far.is_heard_of(book)
+    assert next_call_in_ms(book) <= HURRY_MS + 50
+
+
+def test_a_call_that_has_just_begun_is_waited_for() -> None:
+    book, far = book_with_a_lost_peer(), Far()
+    next_call_in_ms(book)
+    book.passes(STALE_MS - 100)
+    far.is_heard_of(book)
+    for _ in range(20):
+        book.passes(50)
+        assert not of(book.fires(RETRY), Dial)
