@@ -3,7 +3,8 @@
 Such a host gives what it has until it hears of its removal, and what it gave before is taken over as well. The same
 holds for hosts that a removal has passed over: what the dead gave them is taken. A forced removal passes over those who
 did not answer; any removal passes over a host that its remover has never heard of, or holds for dead since an earlier
-one. From the moment at which they could know, they are held to every promise again; those addresses stay in doubt.
+one. So is what such a host gives to others. From the moment at which they could know, they are held to every promise
+again; those addresses stay in doubt.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from core.board import Board
 from core.effects import Effect, Persist
 from core.ipam.retired import PREFIX
-from core.kinds import AddressRecord, RetiredRecord, parse
+from core.kinds import NOBODY, AddressRecord, RetiredRecord, RingClaim, parse
 from core.reconcile.objects import EndpointAddress
 from core.replica import Replica
 from core.types import Address, PeerName, address_text
@@ -48,12 +49,16 @@ class Doubt:
                 continue
             for user in self._books.users[host.index].values():
                 self._books.doubtful.update(dict.fromkeys(user.addresses))
+            if isinstance(host.heart, Replica):
+                # What it has given already, and will tell when it is on disk.
+                for _, record in host.heart.board.of(host.config.peer, AddressRecord):
+                    self._doubt(record.address, record.address + 1)
             for item in host.kernel.observe():
                 if isinstance(item, EndpointAddress):
                     self._books.doubtful[item.cidr.partition("/")[0]] = None
 
     def decided(self, host: Host, effects: Sequence[Effect]) -> None:
-        """Take note of addresses that a host gives before it can know; who gets them may be told much later."""
+        """Take note of what a host gives before it can know, to containers and to others, who may hand it on later."""
         own = [
             fact
             for effect in effects
@@ -67,7 +72,12 @@ class Doubt:
         for fact in own:
             body = None if fact.body is None else parse(fact.kind, fact.body)
             if isinstance(body, AddressRecord):
-                self._books.doubtful[address_text(Address(body.address))] = None
+                self._doubt(body.address, body.address + 1)
+            elif isinstance(body, RingClaim) and body.owner not in (host.config.peer, NOBODY):
+                self._doubt(body.lo, body.hi)
+
+    def _doubt(self, lo: int, hi: int) -> None:
+        self._books.doubtful.update((address_text(Address(address)), None) for address in range(lo, hi))
 
     def is_unaware(self, host: Host) -> bool:
         """Say whether a host was removed, or passed over, and cannot know it."""
