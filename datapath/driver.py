@@ -16,6 +16,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from core.reconcile.objects import (
+    FASTDP,
+    SLEEVE,
     Again,
     AlreadySo,
     Bridge,
@@ -30,13 +32,15 @@ from core.reconcile.objects import (
     Op,
     OpResult,
     Refused,
+    Tap,
     Tree,
     Verb,
     VxlanPort,
 )
-from datapath import endpoints, links
+from core.types import ShortId
+from datapath import endpoints, links, tap
 from datapath.links import Foreign
-from datapath.programs import Programs, TreeValue
+from datapath.programs import Neighbour, Programs, TreeValue
 
 RETRY_MS = 100
 PASSING = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ENODEV, errno.ENETDOWN, errno.EINTR)
@@ -79,11 +83,14 @@ class KernelDriver:
         port = links.observe_port(self._ipr, links.find(self._ipr, self._port_name), programs)
         if port is not None:
             found.append(port)
+        to_sleeve = tap.observe(links.find(self._ipr, tap.NAME), programs)
+        if to_sleeve is not None:
+            found.append(to_sleeve)
         number = programs.identity()
         if number is not None:
             found.append(Identity(number))
-        found.extend(Hop(peer, via, address, self._port) for peer, via, address in programs.hops())
-        found.extend(Tree(source, tree.parent, tree.children) for source, tree in programs.trees())
+        found.extend(Hop(peer, hop.number, hop.address, self._port, hop.by) for peer, hop in programs.hops())
+        found.extend(_tree(source, value) for source, value in programs.trees())
         bridge_index = bridge["index"] if bridge is not None and links.is_bridge(bridge) else None
         for link in self._ipr.get_links():
             found.extend(endpoints.observe(link, bridge_index, programs))
@@ -107,7 +114,12 @@ class KernelDriver:
         for link in self._ipr.get_links():
             if links.kind_of(link) == "veth" and endpoints.parse_alias(link.get("ifalias") or "") is not None:
                 self._ipr.link("del", index=link["index"])
-        for name, is_ours in ((self._port_name, links.is_overlay), (self._bridge, links.is_bridge)):
+        devices = (
+            (tap.NAME, tap.is_tap),
+            (self._port_name, links.is_overlay),
+            (self._bridge, links.is_bridge),
+        )
+        for name, is_ours in devices:
             with contextlib.suppress(Foreign):
                 # Somebody else's may stay: it was never of ours.
                 links.remove(self._ipr, name, is_ours)
@@ -141,6 +153,8 @@ class KernelDriver:
                 ensure = lambda: links.ensure_bridge(self._ipr, item)  # noqa: E731  # one line per kind
             case VxlanPort():
                 ensure = lambda: links.ensure_port(self._ipr, item, self._programs)  # noqa: E731
+            case Tap():
+                ensure = lambda: tap.ensure(self._ipr, item, self._programs)  # noqa: E731
             case Identity(number):
                 ensure = lambda: self._programs.set_identity(number)  # noqa: E731
             case Hop():
@@ -167,6 +181,9 @@ class KernelDriver:
                 return links.remove(self._ipr, name, links.is_bridge)
             case VxlanPort(name):
                 return links.remove(self._ipr, name, links.is_overlay)
+            case Tap(name):
+                self._programs.set_tap(None)
+                return links.remove(self._ipr, name, tap.is_tap)
             case Identity():
                 had = self._programs.identity() is not None
                 self._programs.set_identity(None)
@@ -191,15 +208,25 @@ class KernelDriver:
             raise Foreign(
                 f"{item.address} uses UDP port {item.port} and we {self._port}; all hosts must use one --port"
             )
-        self._programs.set_hop(item.destination, item.via, item.address)
+        self._programs.set_hop(item.destination, Neighbour(item.via, item.address, item.by))
         return True
 
     def _set_tree(self, item: Tree) -> bool:
+        children = tuple(
+            Neighbour(number, address, SLEEVE if number in item.sleeved else FASTDP)
+            for number, address in item.children
+        )
         try:
-            self._programs.set_tree(item.source, TreeValue(item.parent, item.children))
+            self._programs.set_tree(item.source, TreeValue(item.parent, item.parent_number, children))
         except ValueError as error:
             raise Foreign(str(error)) from error
         return True
+
+
+def _tree(source: ShortId, value: TreeValue) -> Tree:
+    children = tuple((child.number, child.address) for child in value.children)
+    sleeved = tuple(child.number for child in value.children if child.by == SLEEVE)
+    return Tree(source, value.parent, children, value.parent_number, sleeved)
 
 
 def _failure(name: str, number: int, text: str) -> OpResult:

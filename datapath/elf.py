@@ -13,7 +13,7 @@ from pathlib import Path
 OBJECT = Path(__file__).parent / "bpf" / "weave.bpf.o"
 MAPS = "maps"
 MAP_SIZE = 20
-PROGRAMS = ("vxlan_out", "vxlan_in", "from_container")
+PROGRAMS = ("vxlan_out", "vxlan_in", "tap_in", "from_container")
 SECTION_SYMBOLS, SECTION_RELOCATIONS = 2, 9
 RELOCATE_MAP = 1
 """R_BPF_64_64: a 64-bit immediate load."""

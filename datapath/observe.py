@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
+from datapath import tap
+
 GROUP_LINK = 1
 NEW_LINK, DEL_LINK = 16, 17
 HEADER_SIZE, LINK_SIZE = 16, 16
@@ -20,7 +22,7 @@ class Monitor:
 
     def __init__(self, bridge: str = "weave", port: int = 6784) -> None:
         """Subscribe. Raises: OSError."""
-        self._names = (bridge, f"vxlan-{port}")
+        self._names = (bridge, f"vxlan-{port}", tap.NAME)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._socket.bind((0, GROUP_LINK))
 

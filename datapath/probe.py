@@ -8,7 +8,7 @@ import os
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from datapath import syscall
+from datapath import syscall, tap
 
 TRIAL_NAME = "weave-probe"
 TRIAL_PORT = 65_399
@@ -25,6 +25,8 @@ def missing_features() -> tuple[str, ...]:
     except OSError as error:
         why = os.strerror(error.errno or errno.EIO)
         missing.append(f"eBPF cannot be used ({why}): use a kernel of 5.10 or later with CONFIG_BPF_SYSCALL=y")
+    if not os.access(tap.DEVICE, os.R_OK | os.W_OK):
+        missing.append(f"there is no {tap.DEVICE}: load the module tun (CONFIG_TUN), and let the container have it")
     with IPRoute() as ipr:
         missing.extend(_missing_devices(ipr))
     return tuple(missing)

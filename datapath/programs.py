@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core.reconcile.objects import FASTDP, SLEEVE
 from core.types import ShortId
 from datapath import elf, filters, syscall
 
@@ -22,8 +23,25 @@ CHILDREN_MAX = 256
 MAC_SIZE = 6
 KEYS_MAX = 1 << 17
 """A walk over a map that changes meanwhile may start again; this ends it."""
-DROP_REASONS = ("no_id", "no_hop", "no_tree", "parent", "loop", "ttl", "local", "key")
+DROP_REASONS = ("no_id", "no_hop", "no_tree", "parent", "loop", "ttl", "local", "key", "tags", "no_tap")
 """As `enum drop` in the C source."""
+TRANSPORTS = (FASTDP, SLEEVE)
+"""By the number that says it in `struct neighbour`."""
+SELF, NEIGHBOUR, TREE = struct.Struct("<III"), struct.Struct("<IHH"), struct.Struct("<III")
+"""`struct self`, `struct neighbour`, and what stands before the children in `struct tree`."""
+TREE_SIZE = TREE.size + NEIGHBOUR.size * CHILDREN_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """`struct neighbour`: who takes a frame next."""
+
+    number: ShortId
+    """Its number."""
+    address: str
+    """IPv4 address."""
+    by: str = FASTDP
+    """Transport to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +49,11 @@ class TreeValue:
     """A value of the map `trees`."""
 
     parent: str | None
-    """IPv4 address."""
-    children: tuple[tuple[ShortId, str], ...]
-    """Number and IPv4 address."""
+    """IPv4 address, for what comes by VXLAN."""
+    parent_number: ShortId | None
+    """Number, for what comes through the sleeve."""
+    children: tuple[Neighbour, ...]
+    """At most `CHILDREN_MAX`."""
 
 
 class Programs:
@@ -72,25 +92,34 @@ class Programs:
         return ShortId(number) if number else None
 
     def set_identity(self, number: ShortId | None) -> None:
-        """Set our number; without one nothing passes the overlay port."""
-        self._write_self(int(number or 0), self._self()[1])
+        """Set our number; without one nothing but probes passes the overlay port."""
+        _, port, tap = self._self()
+        self._write_self(int(number or 0), port, tap)
 
     def set_port(self, ifindex: int) -> None:
         """Say which interface is the overlay port."""
-        self._write_self(self._self()[0], ifindex)
+        number, _, tap = self._self()
+        self._write_self(number, ifindex, tap)
+
+    def set_tap(self, ifindex: int | None) -> None:
+        """Say which interface leads to the sleeve."""
+        number, port, _ = self._self()
+        self._write_self(number, port, ifindex or 0)
+
+    def tap(self) -> int | None:
+        """Return the number of the interface that leads to the sleeve."""
+        return self._self()[2] or None
 
     # Routes.
 
-    def hops(self) -> Iterator[tuple[ShortId, ShortId, str]]:
-        """Yield destination, neighbour and the neighbour's IPv4 address."""
-        for key, value in self._items("hops", 4, 8):
-            ip, via = struct.unpack("<II", value)
-            yield ShortId(struct.unpack("<I", key)[0]), ShortId(via), str(ipaddress.IPv4Address(ip))
+    def hops(self) -> Iterator[tuple[ShortId, Neighbour]]:
+        """Yield each destination and who takes frames for it."""
+        for key, value in self._items("hops", 4, NEIGHBOUR.size):
+            yield ShortId(struct.unpack("<I", key)[0]), _unpack(value)
 
-    def set_hop(self, destination: ShortId, via: ShortId, address: str) -> None:
+    def set_hop(self, destination: ShortId, next_hop: Neighbour) -> None:
         """Set where frames for a peer go next."""
-        value = struct.pack("<II", int(ipaddress.IPv4Address(address)), via)
-        syscall.map_update(self._maps["hops"], struct.pack("<I", destination), value)
+        syscall.map_update(self._maps["hops"], struct.pack("<I", destination), _pack(next_hop))
 
     def remove_hop(self, destination: ShortId) -> bool:
         """Forget where frames for a peer go; say whether that was known."""
@@ -98,22 +127,23 @@ class Programs:
 
     def trees(self) -> Iterator[tuple[ShortId, TreeValue]]:
         """Yield the broadcast tree of each source."""
-        for key, value in self._items("trees", 4, 8 + 8 * CHILDREN_MAX):
-            parent, count = struct.unpack_from("<II", value)
-            pairs = [struct.unpack_from("<II", value, 8 + 8 * index) for index in range(min(count, CHILDREN_MAX))]
-            children = tuple((ShortId(number), str(ipaddress.IPv4Address(ip))) for ip, number in pairs)
+        for key, value in self._items("trees", 4, TREE_SIZE):
+            parent, number, count = TREE.unpack_from(value)
+            ends = (TREE.size + NEIGHBOUR.size * index for index in range(min(count, CHILDREN_MAX)))
+            children = tuple(_unpack(value[at : at + NEIGHBOUR.size]) for at in ends)
             above = str(ipaddress.IPv4Address(parent)) if parent else None
-            yield ShortId(struct.unpack("<I", key)[0]), TreeValue(above, children)
+            yield (
+                ShortId(struct.unpack("<I", key)[0]),
+                TreeValue(above, ShortId(number) if number else None, children),
+            )
 
     def set_tree(self, source: ShortId, tree: TreeValue) -> None:
         """Set how a broadcast passes. Raises: ValueError when there are too many children."""
         if len(tree.children) > CHILDREN_MAX:
             raise ValueError(f"{len(tree.children)} neighbours in one broadcast tree; {CHILDREN_MAX} are the limit")
         parent = int(ipaddress.IPv4Address(tree.parent)) if tree.parent else 0
-        value = struct.pack("<II", parent, len(tree.children))
-        for number, address in tree.children:
-            value += struct.pack("<II", int(ipaddress.IPv4Address(address)), number)
-        value = value.ljust(8 + 8 * CHILDREN_MAX, b"\0")
+        head = TREE.pack(parent, tree.parent_number or 0, len(tree.children))
+        value = (head + b"".join(map(_pack, tree.children))).ljust(TREE_SIZE, b"\0")
         syscall.map_update(self._maps["trees"], struct.pack("<I", source), value)
 
     def remove_tree(self, source: ShortId) -> bool:
@@ -147,13 +177,13 @@ class Programs:
             totals[reason] = sum(struct.unpack(f"<{cpus}Q", value))
         return totals
 
-    def _self(self) -> tuple[int, int]:
-        value = syscall.map_lookup(self._maps["self"], bytes(4), 8) or bytes(8)
-        number, ifindex = struct.unpack("<II", value)
-        return number, ifindex
+    def _self(self) -> tuple[int, int, int]:
+        value = syscall.map_lookup(self._maps["self"], bytes(4), SELF.size) or bytes(SELF.size)
+        number, port, tap = SELF.unpack(value)
+        return number, port, tap
 
-    def _write_self(self, number: int, ifindex: int) -> None:
-        syscall.map_update(self._maps["self"], bytes(4), struct.pack("<II", number, ifindex))
+    def _write_self(self, number: int, port: int, tap: int) -> None:
+        syscall.map_update(self._maps["self"], bytes(4), SELF.pack(number, port, tap))
 
     def _items(self, name: str, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
         fd = self._maps[name]
@@ -173,6 +203,15 @@ class Programs:
             code[offset + 1] = code[offset + 1] & 0x0F | 0x10
             struct.pack_into("<i", code, offset + 4, self._maps[name])
         return syscall.prog_load(bytes(code), spec.name)
+
+
+def _pack(item: Neighbour) -> bytes:
+    return NEIGHBOUR.pack(int(ipaddress.IPv4Address(item.address)), item.number, TRANSPORTS.index(item.by))
+
+
+def _unpack(value: bytes) -> Neighbour:
+    ip, number, by = NEIGHBOUR.unpack(value)
+    return Neighbour(ShortId(number), str(ipaddress.IPv4Address(ip)), TRANSPORTS[by])
 
 
 def _left_maps(ifindex: int) -> dict[str, int]:
