@@ -21,6 +21,7 @@ from adapters.control.http import ControlError, ControlServer
 from adapters.journal import Journal
 from adapters.journal_file import JournalError
 from adapters.loop import Heart, Loop
+from adapters.mesh.keyring import Keyring
 from adapters.mesh.transport import Transport, TransportError
 from adapters.recorder import RecordedHeart, Recorder
 from adapters.settings import LEVELS, Settings
@@ -43,15 +44,15 @@ class StartError(Exception):
     """The agent cannot start; the text says why and what to do."""
 
 
-def run(settings: Settings, ready_fd: int | None = None) -> int:
+def run(settings: Settings, ready_fd: int | None = None, key: bytes | None = None) -> int:
     """Run an agent until it is told to stop; return the exit status.
 
-    `ready_fd` gets `ok` once all is running, or the reason why it never will.
+    `ready_fd` gets `ok` once all is running, or the reason why it never will; `key` is the stretched password.
     """
     try:
         # Before there is an event loop: netlink sockets cannot be opened inside one.
         warning = _check_host(settings)
-        asyncio.run(_Agent(settings, warning).run(lambda text: _tell(ready_fd, text)))
+        asyncio.run(_Agent(settings, warning, key).run(lambda text: _tell(ready_fd, text)))
     except (StartError, JournalError, TransportError, ControlError) as error:
         print(f"FATA: {error}", file=sys.stderr, flush=True)
         _tell(ready_fd, str(error))
@@ -71,8 +72,11 @@ def reset(settings: Settings) -> None:
 
 
 class _Agent:
-    def __init__(self, settings: Settings, warning: str) -> None:
+    def __init__(self, settings: Settings, warning: str, key: bytes | None) -> None:
+        assert (key is not None) == settings.config.has_password, "what is promised is done"
         self._settings = settings
+        self._key = key
+        self._keyring = Keyring()
         self._warning = warning
         self._waiting: dict[RequestId, asyncio.Future[Ok | Refusal]] = {}
         self._last_request = 0
@@ -97,7 +101,9 @@ class _Agent:
             heart = RecordedHeart(heart, recorder)
         driver = KernelDriver(config.bridge, config.port + 1)
         self._loop = loop = Loop(heart, journal, driver, answer=self._answer, note=self._note)
-        transport = loop.transport = Transport(loop.report, port=config.port, host=settings.host)
+        transport = loop.transport = Transport(
+            loop.report, port=config.port, host=settings.host, key=self._key, keyring=self._keyring
+        )
         control = ControlServer(settings, ask=self._ask, describe=lambda: self._replica.describe(now()), stop=loop.stop)
         monitor = Monitor(config.bridge, config.port + 1)
         watching = None
@@ -108,6 +114,8 @@ class _Agent:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio_loop.add_signal_handler(number, loop.stop)
             self._note("INFO", f"weave {config.version}; our name is {config.peer}({config.nickname})")
+            how = "via untrusted networks is encrypted" if config.has_password else "is unencrypted"
+            self._note("INFO", f"Communication between peers {how}.")
             if recorder is not None:
                 # Not earlier: a start that fails must not put aside the recording of one that went well.
                 recorder.begin(config, recovered, entropy)

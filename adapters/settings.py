@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.password import OPTION, VARIABLE
 from core.config import Config, SeedMode
 from core.types import PeerName, Subnet, subnet_of
 
@@ -82,12 +83,9 @@ def runtime_directory(env: Mapping[str, str]) -> Path:
     return Path(env.get("WEAVE_RUNTIME_DIR") or RUNTIME_DIRECTORY)
 
 
-def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
-    """Read options and environment. Raises: SettingsError."""
+def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = False) -> Settings:
+    """Read options and environment. `has_password` if there is one in neither any more. Raises: SettingsError."""
     asked = _parser().parse_intermixed_args(list(argv))
-    if env.get("WEAVE_PASSWORD"):
-        # Whoever sets it counts on encryption.
-        raise SettingsError("WEAVE_PASSWORD is set, and there is no encryption yet: unset it to go on without")
     peers = tuple(asked.peers)
     record = asked.record or env.get("WEAVE_RECORD")
     if asked.resume and peers:
@@ -108,6 +106,8 @@ def parse(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         mtu=_number("--mtu", asked.mtu or env.get("WEAVE_MTU") or MTU_DEFAULT, MTU_MIN, MTU_MAX),
         bridge=asked.weave_bridge,
         resume=asked.resume,
+        has_password=has_password or bool(asked.password or env.get(VARIABLE)),
+        trusted=trusted_subnets(asked.trusted_subnets or ""),
     )
     return Settings(
         config=config,
@@ -145,6 +145,19 @@ def seed_mode(text: str) -> SeedMode:
     else:
         problem = f"unknown mode: {mode}"
     raise SettingsError(f"Unable to parse --ipalloc-init: {problem}")
+
+
+def trusted_subnets(text: str) -> tuple[str, ...]:
+    """Read `CIDR[,CIDR]`; host bits do not count. Raises: SettingsError with Weave Net's words."""
+    subnets = []
+    for item in text.split(",") if text else ():
+        try:
+            if "/" not in item:
+                raise ValueError("no prefix length")
+            subnets.append(str(ipaddress.IPv4Network(item, strict=False)))
+        except ValueError as error:
+            raise SettingsError(f"Unable to parse trusted subnets: invalid CIDR address: {item}") from error
+    return tuple(dict.fromkeys(subnets))
 
 
 def peer_name(text: str) -> PeerName:
@@ -191,6 +204,8 @@ def _parser() -> _Parser:
     add("--ipalloc-range", "--iprange", metavar="CIDR", help=f"address range shared by all hosts ({DEFAULT_RANGE})")
     add("--ipalloc-default-subnet", metavar="CIDR", help="part of it used unless asked otherwise (all)")
     add("--ipalloc-init", metavar="MODE", help="seed=NAME,…  consensus[=N]  observer  (consensus)")
+    add(OPTION, metavar="TEXT", help=f"encrypt all between peers; the same everywhere (none, or {VARIABLE})")
+    add("--trusted-subnets", metavar="CIDR,…", help="where frames need no encryption, if both ends say so (none)")
     add("--mtu", metavar="BYTES", help="of containers' interfaces (1376)")
     add("--weave-bridge", metavar="NAME", default="weave", help="name of the bridge (weave)")
     add("--http-addr", metavar="HOST:PORT", help=f"read-only status, empty for none ({HTTP_ADDRESS})")

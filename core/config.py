@@ -52,6 +52,10 @@ class Config:
     """Use the persisted targets instead of `targets`."""
     datapath: bool = True
     """Drive a kernel at all; off for hosts that only gossip."""
+    has_password: bool = False
+    """Neighbours prove to each other that they know a password, and what travels between them is encrypted."""
+    trusted: tuple[str, ...] = ()
+    """CIDRs of underlay networks in which frames may travel as they are, if both ends say so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,15 +92,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _launch(words: list[str]) -> int:
     from adapters.control import daemon
+    from adapters.password import to_pipe
 
     if words[:1] == ["--help"]:
         return _show_options()
-    runtime = _settings(words).runtime
+    password, words = _password("launch", words)
+    runtime = _settings(words, has_password=bool(password)).runtime
     if daemon.running_pid(runtime) is not None:
         print("weave is already running; you can stop it with 'weave stop'.", file=sys.stderr)
         return EXIT_RUNNING
     try:
-        pid = daemon.launch(runtime, words)
+        pid = daemon.launch(runtime, words, to_pipe(password) if password else None)
     except (daemon.LaunchError, OSError) as error:
         raise Failure(str(error)) from error
     print(pid)
@@ -113,9 +115,11 @@ def _agent(words: list[str]) -> int:
     ready_fd = None
     if words[:1] == ["--ready-fd"]:
         ready_fd, words = int(words[1]), words[2:]
-    settings = _settings(words)
+    password, words = _password("agent", words)
+    settings = _settings(words, has_password=bool(password))
     from adapters import agent
     from adapters.control import daemon
+    from adapters.password import stretched
 
     if daemon.running_pid(settings.runtime) is not None:
         print("weave is already running; you can stop it with 'weave stop'.", file=sys.stderr)
@@ -124,7 +128,7 @@ def _agent(words: list[str]) -> int:
     daemon.write_pid(settings.runtime)
     daemon.write_options(settings.runtime, words)
     try:
-        return agent.run(settings, ready_fd)
+        return agent.run(settings, ready_fd, stretched(password) if password else None)
     finally:
         daemon.remove_pid(settings.runtime)
 
@@ -152,8 +156,6 @@ def _reset(words: list[str]) -> int:
     if os.geteuid() != 0:
         raise Failure("weave must be run as 'root' when run locally")
     runtime = _runtime()
-    # Nothing is sent by a reset, so nothing has to be encrypted.
-    os.environ.pop("WEAVE_PASSWORD", None)
     # Port and bridge may be others than usual.
     settings = _settings(daemon.last_options(runtime))
     pid = daemon.running_pid(runtime)
@@ -347,11 +349,27 @@ def _runtime() -> Path:
     return Path(os.environ.get("WEAVE_RUNTIME_DIR") or "/var/run/weave")
 
 
-def _settings(words: list[str]) -> Any:  # Settings: its module is imported only when needed
+def _password(verb: str, words: list[str]) -> tuple[str, list[str]]:
+    """Return the password, empty for none, and the words without it; begins anew where others could read it."""
+    from adapters import password
+
+    try:
+        if words[:1] == [password.FD_OPTION]:
+            password.protect_process()
+            return password.from_pipe(int(words[1])), words[2:]
+        found, words = password.split(words, os.environ)
+        if found:
+            password.begin_anew(verb, words, found)
+        return "", words
+    except (password.PasswordError, OSError) as error:
+        raise Failure(f"weave {verb}: {error}") from error
+
+
+def _settings(words: list[str], *, has_password: bool = False) -> Any:  # Settings: imported only when needed
     from adapters.settings import SettingsError, parse
 
     try:
-        return parse(words, os.environ)
+        return parse(words, os.environ, has_password=has_password)
     except SettingsError as error:
         raise Failure(f"weave launch: {error}; see 'weave launch --help'") from error
 

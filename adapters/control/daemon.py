@@ -15,6 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from adapters.password import FD_OPTION
+
 READY_TIMEOUT_S = 60.0
 PROGRESS_AFTER_S = 2.0
 STOP_TIMEOUT_S = 20.0
@@ -64,23 +66,32 @@ def remove_pid(runtime: Path) -> None:
     (runtime / PID).unlink(missing_ok=True)
 
 
-def launch(runtime: Path, arguments: Sequence[str]) -> int:
-    """Start an agent and wait until it works; return its pid. Raises: LaunchError, OSError."""
+def launch(runtime: Path, arguments: Sequence[str], secret: int | None = None) -> int:
+    """Start an agent and wait until it works; return its pid. Raises: LaunchError, OSError.
+
+    `secret` is a pipe that holds the password; it is closed here. None if there is no password.
+    """
     runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_path = runtime / LOG
     if log_path.exists() and log_path.stat().st_size > LOG_KEPT_SIZE:
         log_path.replace(runtime / f"{LOG}.1")
     reading, writing = os.pipe()
+    told = ["--ready-fd", str(writing)]
+    passed = [writing]
+    if secret is not None:
+        told += [FD_OPTION, str(secret)]
+        passed.append(secret)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "adapters.control.cli", "agent", "--ready-fd", str(writing), *arguments],
+            [sys.executable, "-m", "adapters.control.cli", "agent", *told, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(writing,),
+            pass_fds=passed,
             start_new_session=True,
         )
-    os.close(writing)
+    for fd in passed:
+        os.close(fd)
     try:
         answer = _await(reading, process)
     finally:

@@ -85,12 +85,12 @@ def _router(status: Status) -> str:
         ("Service", "router"),
         ("Protocol", f"weavenet {PROTOCOL_MIN}..{PROTOCOL_MAX}"),
         ("Name", f"{config.peer}({config.nickname})"),
-        ("Encryption", "disabled"),
+        ("Encryption", "enabled" if config.has_password else "disabled"),
         ("PeerDiscovery", "enabled" if config.discovery else "disabled"),
         ("Targets", str(len(mesh.targets))),
         ("Connections", f"{len(mesh.connections)}{f' ({detail})' if detail else ''}"),
         ("Peers", f"{len(mesh.peers)}{f' (with {with_links} connections)' if with_links else ''}"),
-        ("TrustedSubnets", "none"),
+        ("TrustedSubnets", ", ".join(config.trusted) or "none"),
     )
 
 

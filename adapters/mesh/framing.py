@@ -1,4 +1,4 @@
-"""Messages on a byte stream: four bytes of length, then the frame; and the seam where encryption will sit.
+"""Messages on a byte stream: four bytes of length, then the frame; and the seam where encryption sits.
 
 Everything that leaves or enters a connection passes a `Channel`. Nothing of a frame is kept beyond what one frame may
 have; a peer that announces more is cut off before it is read.
@@ -20,6 +20,9 @@ LENGTH_SIZE = 4
 class Channel(Protocol):
     """Turns frames into what travels, and back."""
 
+    overhead: int
+    """Bytes by which what travels is longer than the frame."""
+
     def seal(self, frame: bytes) -> bytes:
         """Protect a frame for the wire."""
 
@@ -29,6 +32,8 @@ class Channel(Protocol):
 
 class PlainChannel:
     """Frames travel as they are."""
+
+    overhead = 0
 
     def seal(self, frame: bytes) -> bytes:
         """Return the frame."""
@@ -49,6 +54,7 @@ class FrameReader:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._size_max = FRAME_SIZE_MAX + channel.overhead
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
@@ -56,8 +62,8 @@ class FrameReader:
         self._buffer += data
         while len(self._buffer) >= LENGTH_SIZE:
             size = struct.unpack_from(">I", self._buffer)[0]
-            if not 0 < size <= FRAME_SIZE_MAX:
-                raise PeerFault(f"a frame of {size} bytes; 1 to {FRAME_SIZE_MAX} are allowed")
+            if not 0 < size <= self._size_max:
+                raise PeerFault(f"a frame of {size} bytes; 1 to {self._size_max} are allowed")
             if len(self._buffer) < LENGTH_SIZE + size:
                 return
             frame = bytes(self._buffer[LENGTH_SIZE : LENGTH_SIZE + size])

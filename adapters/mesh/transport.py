@@ -1,5 +1,10 @@
 """Connections to peers: TCP on asyncio. Reports what happens as events, does what effects say, decides nothing.
 
+A connection is reported when its handshake has gone well: both ends then share a secret, which is in the keyring under
+the name that the report gives. A handshake that fails is a failed dial, or, of somebody who called us, a connection
+that came up and is down with the reason, for status. Strangers cannot keep peers out: whoever takes longest over the
+handshake makes room for the next.
+
 A report is handled before it returns, so nothing is read faster than it is understood: what a peer sends beyond that
 waits in the kernel, and then with the peer. The other way, a peer that does not read is cut off when too much waits.
 """
@@ -15,6 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from adapters.mesh.framing import Channel, FrameReader, PlainChannel, packed
+from adapters.mesh.greeter import Greeter
+from adapters.mesh.handshake import Agreed, Refused
+from adapters.mesh.keyring import GRACE_S, Keyring
 from core.errors import PeerFault
 from core.events import DialFailed, Event, LinkDown, LinkUp, Misbehaved, Received
 from core.messages import Message
@@ -22,7 +30,7 @@ from core.types import HostPort, LinkId
 from core.wire import encode
 
 DIAL_TIMEOUT_S = 5.0
-"""For the resolver and the handshake together; a lost SYN is repeated after 1 and 3 s."""
+"""For the resolver and TCP's handshake together; a lost SYN is repeated after 1 and 3 s."""
 CLOSE_TIMEOUT_S = 2.0
 """For what is still to be sent when we hang up."""
 READ_SIZE = 65_536
@@ -31,7 +39,7 @@ UNSENT_SIZE_MAX = 64 * 1024 * 1024
 CONNECTIONS_MAX = 2_048
 """Twice what the mesh allows itself: the rest is hung up on at once."""
 STRANGERS_MAX = 256
-"""Inbound connections on which nobody has said anything sensible; the mesh gives each 10 s for that."""
+"""Inbound connections that have not finished the handshake, or said nothing sensible since; each has 10 s for each."""
 TCP_TIMEOUT_MS = 30_000
 """Bytes unacknowledged for this long mean that the path is gone, as three missing heartbeats do."""
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
@@ -53,6 +61,8 @@ class _Link:
     """What goes out."""
     channel: Channel
     """Between frames and bytes."""
+    session: str
+    """Name of the secret in the keyring."""
     reading: asyncio.Task[None] | None = None
     """Reads until the end, or until a rule is broken."""
 
@@ -60,13 +70,25 @@ class _Link:
 class Transport:
     """All connections of one agent."""
 
-    def __init__(self, report: Callable[[Event], None], *, port: int, host: str = "0.0.0.0") -> None:
+    def __init__(
+        self,
+        report: Callable[[Event], None],
+        *,
+        port: int,
+        host: str = "0.0.0.0",
+        key: bytes | None = None,
+        keyring: Keyring | None = None,
+    ) -> None:
+        """Listen on `host:port`; `key` is the stretched password, None without one; `keyring` gets the secrets."""
         self._report = report
+        self._greeter = Greeter(key)
+        self._keyring = keyring or Keyring()
         self._host = host
         self._port = port
         self._links: dict[LinkId, _Link] = {}
         self._strangers: dict[LinkId, None] = {}
         self._dials: dict[str, asyncio.Task[None]] = {}
+        self._greeting: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing: dict[asyncio.Task[None], None] = {}
         self._last_link = 0
@@ -127,7 +149,7 @@ class Transport:
         if found is not None:
             if found.reading is not None:
                 found.reading.cancel()
-            self._spawn(_close(found), self._closing)
+            self._spawn(_close(found.reader, found.writer), self._closing)
 
     async def _dial(self, target: str) -> None:
         try:
@@ -140,35 +162,77 @@ class Transport:
         except (OSError, ValueError) as error:
             self._report(DialFailed(target, f"dial tcp {target}: {_text(error)}"))
         else:
-            self._stand(reader, writer, target)
+            await self._greet(reader, writer, target)
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._links) >= CONNECTIONS_MAX or len(self._strangers) >= STRANGERS_MAX:
-            writer.transport.abort()
-            return
-        self._stand(reader, writer, None)
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        unknown = len(self._greeting) + len(self._strangers)
+        if len(self._links) + len(self._greeting) >= CONNECTIONS_MAX or unknown >= STRANGERS_MAX:
+            if not self._greeting:
+                writer.transport.abort()
+                return
+            # A peer is through in a round trip or two, so it is hardly ever the one that has taken longest.
+            slowest, its_writer = next(iter(self._greeting.items()))
+            del self._greeting[slowest]
+            slowest.cancel()
+            its_writer.transport.abort()
+        task = self._spawn(self._greet(reader, writer, None), self._tasks)
+        self._greeting[task] = writer
+        task.add_done_callback(lambda done: self._greeting.pop(done, None))
 
-    def _stand(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str | None) -> None:
-        connection: socket.socket = writer.get_extra_info("socket")
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str | None) -> None:
+        """Carry out the handshake, and report what came of it."""
         peer = writer.get_extra_info("peername")
         if peer is None:
             # It was reset before we could look at it.
             if target is not None:
                 self._report(DialFailed(target, f"dial tcp {target}: connection reset by peer"))
             return
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_TIMEOUT_MS)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE:
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
-        self._last_link += 1
-        link = LinkId(self._last_link)
-        self._links[link] = found = _Link(reader, writer, PlainChannel())
-        if target is None:
+        remote = HostPort(str(peer[0]), int(peer[1]))
+        _prepare(writer.get_extra_info("socket"))
+        try:
+            outcome = await self._greeter.greet(reader, writer, remote.host, is_dialler=target is not None)
+            if isinstance(outcome, Agreed):
+                self._stand(reader, writer, remote=remote, target=target, agreed=outcome)
+                return
+            self._refused(remote, target, outcome)
+            # Here, so that those who are hung up on count among those who greet: there may be many.
+            await _close(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+
+    def _refused(self, remote: HostPort, target: str | None, refused: Refused) -> None:
+        """Report a handshake that has failed."""
+        if target is not None:
+            self._report(DialFailed(target, refused.reason))
+            return
+        link = self._new_link()
+        self._report(LinkUp(link, False, remote, None))
+        self._report(LinkDown(link, refused.reason))
+
+    def _stand(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        remote: HostPort,
+        target: str | None,
+        agreed: Agreed,
+    ) -> None:
+        """Report a connection, and read from it."""
+        is_dialler = target is not None
+        session = self._keyring.add(agreed.secret)
+        link = self._new_link()
+        self._links[link] = found = _Link(reader, writer, _channel(agreed, is_dialler=is_dialler), session)
+        if not is_dialler:
             self._strangers[link] = None
-        self._report(LinkUp(link, target is not None, HostPort(str(peer[0]), int(peer[1])), target))
+        self._report(LinkUp(link, is_dialler, remote, target, session, agreed.is_sealed))
         if link in self._links:
             found.reading = self._spawn(self._read(link, found), self._tasks)
+
+    def _new_link(self) -> LinkId:
+        self._last_link += 1
+        return LinkId(self._last_link)
 
     async def _read(self, link: LinkId, found: _Link) -> None:
         frames = FrameReader(found.channel)
@@ -201,7 +265,11 @@ class Transport:
 
     def _forget(self, link: LinkId) -> _Link | None:
         self._strangers.pop(link, None)
-        return self._links.pop(link, None)
+        found = self._links.pop(link, None)
+        if found is not None:
+            self._keyring.discard(found.session)
+            asyncio.get_running_loop().call_later(GRACE_S + 1, self._keyring.prune)
+        return found
 
     def _spawn(self, work: Coroutine[None, None, None], tasks: dict[asyncio.Task[None], None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -215,7 +283,7 @@ class Transport:
             del self._dials[target]
 
     def _ended(self, tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]) -> None:
-        del tasks[task]
+        tasks.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             # A bug: the event loop's handler ends the agent.
             asyncio.get_running_loop().call_exception_handler({"message": "link failed", "exception": task.exception()})
@@ -231,7 +299,24 @@ def parse_target(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _close(link: _Link) -> None:
+def _channel(agreed: Agreed, *, is_dialler: bool) -> Channel:
+    if not agreed.is_sealed:
+        return PlainChannel()
+    # Here and not above: agents without a password do without libsodium.
+    from adapters.mesh.sealed import SealedChannel
+
+    return SealedChannel(agreed.control, is_dialler=is_dialler)
+
+
+def _prepare(connection: socket.socket) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_TIMEOUT_MS)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE:
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Let the peer have what was sent.
 
     Closing a socket on which something unread waits resets the connection, and what is under way is lost with it; so
@@ -239,13 +324,13 @@ async def _close(link: _Link) -> None:
     """
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            link.writer.write_eof()
-            while await link.reader.read(READ_SIZE):
+            writer.write_eof()
+            while await reader.read(READ_SIZE):
                 pass
     except OSError:
         # TimeoutError is one. The peer had its chance.
         pass
-    link.writer.transport.abort()
+    writer.transport.abort()
 
 
 def _text(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from greeting import greeted
 from watching import PATIENCE_S, Watcher
 
 from adapters.clock import now
@@ -372,7 +373,7 @@ def test_a_bug_while_a_link_is_read_is_the_end(tmp_path: Path, monkeypatch: pyte
         async with staged(tmp_path, {}) as (stage, _):
             await stage.transport.start()
             stage.loop.report(Started())
-            _, writer = await asyncio.open_connection(LOOPBACK, stage.transport.port)
+            _, writer = await greeted(stage.transport.port)
             writer.write(b"\0\0\0\1x")
             with pytest.raises(AssertionError, match="a bug in the codec"):
                 await stage.loop.run()

@@ -79,7 +79,11 @@ def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off(
         (("--conn-limit", "-1"), "--conn-limit"),
         (("--record-limit", "0"), "--record-limit"),
         (("--nonsense",), "--nonsense"),
-        (("--password", "x"), "--password"),
+        (("--trusted-subnets", "10.0.0.0"), "Unable to parse trusted subnets: invalid CIDR address: 10.0.0.0"),
+        (("--trusted-subnets", "10.0.0.0/8,x/9"), "Unable to parse trusted subnets: invalid CIDR address: x/9"),
+        (("--trusted-subnets", "10.0.0.0/33"), "invalid CIDR address: 10.0.0.0/33"),
+        (("--trusted-subnets", "fd00::/8"), "invalid CIDR address: fd00::/8"),
+        (("--trusted-subnets", "10.0.0.0/8,"), "invalid CIDR address: "),
     ],
 )
 def test_what_makes_no_sense_is_named(words: tuple[str, ...], message: str) -> None:
@@ -88,9 +92,23 @@ def test_what_makes_no_sense_is_named(words: tuple[str, ...], message: str) -> N
     assert message in str(error.value)
 
 
-def test_who_counts_on_encryption_is_told_that_there_is_none() -> None:
-    with pytest.raises(SettingsError, match="no encryption yet"):
-        parse(NAME, {"WEAVE_PASSWORD": "secret"})
+def test_whoever_gives_a_password_anywhere_gets_encryption() -> None:
+    assert not parse(NAME, {}).config.has_password
+    assert not parse((*NAME, "--password", ""), {"WEAVE_PASSWORD": ""}).config.has_password
+    assert parse((*NAME, "--password", "hunter2"), {}).config.has_password
+    assert parse(NAME, {"WEAVE_PASSWORD": "hunter2"}).config.has_password
+    assert parse((*NAME, "--password="), {"WEAVE_PASSWORD": "hunter2"}).config.has_password, "as in Weave Net"
+    assert parse(NAME, {}, has_password=True).config.has_password
+
+
+def test_settings_do_not_hold_the_password() -> None:
+    assert "hunter2" not in repr(parse((*NAME, "--password", "hunter2"), {"WEAVE_PASSWORD": "hunter2"}))
+
+
+def test_trusted_subnets_are_read_as_weave_net_reads_them() -> None:
+    assert parse(NAME, {}).config.trusted == ()
+    words = (*NAME, "--trusted-subnets", "10.1.2.3/8,192.168.0.0/24,10.0.0.0/8")
+    assert parse(words, {}).config.trusted == ("10.0.0.0/8", "192.168.0.0/24")
 
 
 def test_peer_names_are_mac_addresses_and_may_be_short() -> None:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from greeting import greeted
 from watching import PATIENCE_S, Watcher
 
 from adapters.mesh import transport as module
@@ -54,7 +55,7 @@ async def connected() -> AsyncIterator[tuple[tuple[Transport, Watcher, LinkId], 
 async def stranger() -> AsyncIterator[tuple[Transport, Watcher, asyncio.StreamReader, asyncio.StreamWriter]]:
     """A transport, and somebody who writes bytes to it by hand."""
     async with listening() as (transport, watcher):
-        reader, writer = await asyncio.open_connection(LOOPBACK, transport.port)
+        reader, writer = await greeted(transport.port)
         await watcher.next(LinkUp)
         yield transport, watcher, reader, writer
         writer.transport.abort()
@@ -70,7 +71,7 @@ def test_both_ends_hear_of_a_connection_and_of_who_is_there() -> None:
             target = f"{LOOPBACK}:{two.port}"
             one.dial(target)
             out, into = await one_saw.next(LinkUp), await two_saw.next(LinkUp)
-            assert out == LinkUp(out.link, True, HostPort(LOOPBACK, two.port), target)
+            assert out == LinkUp(out.link, True, HostPort(LOOPBACK, two.port), target, into.session)
             assert (into.outbound, into.remote.host, into.target) == (False, LOOPBACK, None)
 
     run(test)
@@ -375,13 +376,14 @@ def test_too_many_strangers_are_turned_away_until_one_has_said_something(monkeyp
     async def test() -> None:
         monkeypatch.setattr(module, "STRANGERS_MAX", 2)
         async with listening() as (transport, saw):
-            first, second, third = [await asyncio.open_connection(LOOPBACK, transport.port) for _ in range(3)]
+            first, second = [await greeted(transport.port) for _ in range(2)]
+            third = await asyncio.open_connection(LOOPBACK, transport.port)
             with contextlib.suppress(ConnectionResetError):
                 assert await third[0].read() == b""
             assert len(saw.all(LinkUp)) == 2
             first[1].write(packed(encode(Heartbeat())))
             await saw.next(Received)
-            fourth = await asyncio.open_connection(LOOPBACK, transport.port)
+            fourth = await greeted(transport.port)
             await saw.next(LinkUp, 3)
             for _, writer in (first, second, third, fourth):
                 writer.transport.abort()
@@ -394,7 +396,7 @@ def test_strangers_that_leave_make_room(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(module, "STRANGERS_MAX", 1)
         async with listening() as (transport, saw):
             for count in range(1, 4):
-                _, writer = await asyncio.open_connection(LOOPBACK, transport.port)
+                _, writer = await greeted(transport.port)
                 await saw.next(LinkUp, count)
                 writer.close()
                 await saw.next(LinkDown, count)
@@ -417,7 +419,7 @@ def test_nothing_is_read_while_what_was_read_is_being_handled() -> None:
 
         transport = Transport(report, port=0, host=LOOPBACK)
         await transport.start()
-        _, writer = await asyncio.open_connection(LOOPBACK, transport.port)
+        _, writer = await greeted(transport.port)
         count = 20_000
         writer.write(packed(encode(Have(((Origin("p" * 60, 1), 1),)))) * count)
         await saw.until(lambda: len(handled) == count)
