@@ -94,7 +94,7 @@ def begin_anew(verb: str, words: Sequence[str], password: str) -> None:
     env = {name: value for name, value in os.environ.items() if name != VARIABLE}
     sys.stdout.flush()
     sys.stderr.flush()
-    command = (sys.executable, "-m", "adapters.control.cli", verb, FD_OPTION, str(fd), *words)
+    command = (sys.executable, "-P", "-m", "adapters.control.cli", verb, FD_OPTION, str(fd), *words)
     os.execve(sys.executable, command, env)
 
 
