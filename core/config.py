@@ -52,10 +52,16 @@ class Config:
     """Use the persisted targets instead of `targets`."""
     datapath: bool = True
     """Drive a kernel at all; off for hosts that only gossip."""
+    fastdp: bool = True
+    """Let VXLAN carry frames to neighbours."""
+    sleeve: bool = True
+    """Let the sleeve carry frames to neighbours, and find out what gets through."""
     has_password: bool = False
-    """Neighbours prove to each other that they know a password, and what travels between them is encrypted."""
+    """Neighbours prove that they know the password, which is elsewhere; what passes between them is encrypted."""
     trusted: tuple[str, ...] = ()
-    """CIDRs of underlay networks in which frames may travel as they are, if both ends say so."""
+    """CIDR blocks whose hosts get frames unencrypted if they trust us too."""
+    esp: bool = False
+    """The kernel can encrypt VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,9 @@ class LinkRecord:
     outbound: bool
     """The writer dialled."""
     established: bool
-    """Handshake done; the link routes when both ends say so."""
+    """Frames get through; they take the link when both ends say so."""
     transport: str
-    """`fastdp` or `sleeve`."""
+    """What carries frames: `fastdp` or `sleeve`; empty while neither gets through."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ class Hello:
     """Control port it listens on."""
     dial: int
     """Number of this dial by the dialler, ascending; 0 from the side that accepted."""
+    transports: str = "fastdp sleeve"
+    """By which frames may come to it, in words. Source: Weave Net's feature `Overlays`."""
+    trusts: bool = False
+    """The sender trusts the network in which the receiver seems to be: between the two, frames need no encryption."""
+    esp: bool = False
+    """The sender's kernel can encrypt VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)

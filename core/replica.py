@@ -186,6 +186,8 @@ class Replica:
             self.mesh.neighbour_addresses(),
             self.mesh.trees,
             self.attachments.records() if self._may_remove() else (),
+            transports=self.mesh.transports(),
+            lines=self.mesh.lines,
         )
 
     # Events.
@@ -248,6 +250,7 @@ class Replica:
         self.attachments.cancelled(event.request)
 
     def _kernel_dumped(self, event: KernelDumped) -> None:
+        self.mesh.kernel_dumped(event.objects)
         self.reconciler.kernel_dumped(event.objects)
         self.attachments.settle()
 
@@ -290,7 +293,8 @@ class Replica:
     def _notice_routes(self) -> None:
         """Have the kernel looked at when what it should hold of other hosts may be another."""
         mesh = self.mesh
-        routes = (mesh.short_ids, mesh.graph, mesh.neighbour_addresses(), mesh.in_sync)
+        places, transports = mesh.neighbour_addresses(), mesh.transports()
+        routes = (mesh.short_ids, mesh.graph, places, transports, mesh.lines, mesh.in_sync)
         if len(routes) != len(self._routes_seen) or any(
             new is not old for new, old in zip(routes, self._routes_seen, strict=True)
         ):
@@ -379,8 +383,8 @@ _HANDLERS: dict[type[Event], Callable[[Replica, Any], None]] = {
     TimerFired: Replica._timer_fired,
     Persisted: Replica._persisted,
     PersistFailed: lambda self, event: self._commits.failed(event),
-    PathUp: lambda self, event: None,
-    PathDown: lambda self, event: None,
+    PathUp: lambda self, event: self.mesh.path_up(event),
+    PathDown: lambda self, event: self.mesh.path_down(event),
     RequestCancelled: Replica._request_cancelled,
     AttachAsked: Replica._attach_asked,
     DetachAsked: lambda self, event: self.attachments.detach(event),

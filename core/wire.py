@@ -60,6 +60,10 @@ EXTRAS_MAX = 16
 """Values a newer speaker may append; more looks like an attack."""
 LISTS_MAX = 2 * DELTAS_MAX + 8
 """Lists in one frame: two per delta and a few around them."""
+TRANSPORTS_SIZE_MAX = 256
+"""Bytes; two words so far."""
+BEFORE_CHOICE = "fastdp"
+"""Transports of who says nothing about them: an older version, that has no other."""
 PROTOCOL_VERSION_MAX = 1 << 16
 U64_MAX = (1 << 64) - 1
 ADDRESS_SIZE = 17
@@ -126,6 +130,11 @@ class _Fields:
             raise PeerFault(f"{self._what}: only {len(self._values)} fields")
         self._next += 1
         return self._values[self._next - 1]
+
+    @property
+    def has_more(self) -> bool:
+        """Say whether anything is left."""
+        return self._next < len(self._values)
 
     def integer(self, lo: int, hi: int) -> int:
         """Return an integer in `[lo, hi]`."""
@@ -234,6 +243,9 @@ def _pack_hello(hello: Hello) -> list[object]:
         hello.incarnation,
         hello.port,
         hello.dial,
+        hello.transports,
+        hello.trusts,
+        hello.esp,
     ]
 
 
@@ -247,6 +259,10 @@ def _read_hello(fields: _Fields) -> Hello:
         incarnation=fields.integer(0, SEQ_MAX),
         port=fields.integer(1, 65535),
         dial=fields.integer(0, SEQ_MAX),
+        # Older speakers end here.
+        transports=fields.text(TRANSPORTS_SIZE_MAX) if fields.has_more else BEFORE_CHOICE,
+        trusts=fields.boolean() if fields.has_more else False,
+        esp=fields.boolean() if fields.has_more else False,
     )
 
 

@@ -23,7 +23,7 @@ import random
 from core.config import Config, SeedMode
 from core.effects import Persist
 from core.events import Allocate, Commanded
-from core.mesh.topology import read_graph
+from core.mesh.topology import read_graphs
 from core.replica import Replica
 from core.types import subnet_of
 from crdt.store import Pool, Store
@@ -136,7 +136,7 @@ class Fleet:
         heart = self.world.hosts[0].heart
         assert heart is not None, "all run"
         assert all(store == stores[0] for store in stores), "equal digests stand for equal stores"
-        return len(read_graph(heart.board).reachable(peer_name(0))) == self.size
+        return len(read_graphs(heart.board)[0].reachable(peer_name(0))) == self.size
 
     def half_of(self, index: int) -> int:
         """Return in which half a host is: 0 or 1."""

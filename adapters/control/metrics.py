@@ -24,11 +24,17 @@ class _StatusCollector(Collector):
             "weave_connections", "Number of peer-to-peer connections.", labels=["encryption", "state", "type"]
         )
         for state in STATES:
-            count = sum(connection.state == state for connection in mesh.connections)
-            kind = "fastdp" if state == "established" else "unknown"
-            for encryption in ("", "yes"):
-                # Both series exist, so that a rule on one of them never finds nothing.
-                connections.add_metric([encryption, state, kind], 0 if encryption else count)
+            kinds = ("fastdp", "sleeve") if state == "established" else ("unknown",)
+            for kind in kinds:
+                for encryption in ("", "yes"):
+                    # All series exist, so that a rule on one of them never finds nothing.
+                    counted = (
+                        connection.state == state
+                        and dict(connection.attributes).get("name", "unknown") == kind
+                        and bool(dict(connection.attributes).get("encrypted")) == bool(encryption)
+                        for connection in mesh.connections
+                    )
+                    connections.add_metric([encryption, state, kind], sum(counted))
         yield connections
         yield CounterMetricFamily(
             "weave_connection_terminations", "Number of peer-to-peer connections terminated.", mesh.terminations

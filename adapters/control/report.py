@@ -131,6 +131,10 @@ def _ours(status: Status) -> dict[str, Any]:
             for item in status.attachments
         ],
         "Trees": [{"Source": source, "Parent": parent, "Children": list(kids)} for source, parent, kids in mesh.trees],
+        "Paths": [
+            {"Address": line.address, "Outbound": line.outbound, "State": line.state, "Why": line.why}
+            for line in mesh.connections
+        ],
         "KernelTroubles": [
             {"What": item.what, "Why": item.why, "Hint": item.hint, "RetryAfterMS": item.retry_after_ms}
             for item in status.kernel

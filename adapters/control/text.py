@@ -102,7 +102,8 @@ def _connection(connection: ConnectionStatus) -> str:
     hidden = ("name", "error")
     attributes = " ".join(f"{key}={_value(value)}" for key, value in connection.attributes if key not in hidden)
     arrow = _arrow(outbound=connection.outbound)
-    return f"{arrow} {connection.address:<21} {connection.state:<11} {info} {attributes}"
+    why = f" ({connection.why})" if connection.why else ""
+    return f"{arrow} {connection.address:<21} {connection.state:<11} {info} {attributes}{why}"
 
 
 def _block(*pairs: tuple[str, str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.context import Context
-from core.kinds import LinkRecord, PeerRecord, peer_key
+from core.kinds import LinkRecord, PeerRecord, link_key, peer_key
 from core.mesh.dialler import Dialler, Place
+from core.mesh.paths import Paths
 from core.mesh.sessions import LINK_PREFIX, Session, Sessions
 from core.mesh.shortids import ShortIds
 from core.mesh.status import ConnectionStatus, MeshStatus, PeerLink, PeerStatus
@@ -15,15 +16,17 @@ from core.types import PeerName
 def describe(
     context: Context,
     sessions: Sessions,
+    paths: Paths,
     dialler: Dialler,
     topology: Topology,
     short_ids: ShortIds,
+    *,
     in_sync: bool,
 ) -> MeshStatus:
     """Return the status of the mesh."""
     others = [peer for peer in context.board.peers() if peer != context.me]
     return MeshStatus(
-        connections=_connections(context, sessions, dialler),
+        connections=_connections(context, sessions, paths, dialler),
         targets=dialler.named(),
         peers=tuple(_peer(context, topology, short_ids, peer) for peer in (context.me, *others)),
         short_id=short_ids.mine(),
@@ -34,8 +37,8 @@ def describe(
     )
 
 
-def _connections(context: Context, sessions: Sessions, dialler: Dialler) -> tuple[ConnectionStatus, ...]:
-    lines = [_session(context, session) for session in sessions.all()]
+def _connections(context: Context, sessions: Sessions, paths: Paths, dialler: Dialler) -> tuple[ConnectionStatus, ...]:
+    lines = [_session(context, paths, session) for session in sessions.all()]
     open_targets = {session.target: None for session in sessions.all()}
     for place in dialler.places():
         if place.target not in open_targets and not dialler.is_covered(place):
@@ -48,18 +51,23 @@ def _connections(context: Context, sessions: Sessions, dialler: Dialler) -> tupl
     return tuple(sorted(lines, key=lambda line: (line.outbound, line.address)))
 
 
-def _session(context: Context, session: Session) -> ConnectionStatus:
+def _session(context: Context, paths: Paths, session: Session) -> ConnectionStatus:
     address = str(session.remote)
     if session.hello is None:
         return ConnectionStatus(address, session.outbound, "pending", None, "", "no Hello yet", (), None)
     peer, nickname = session.hello.peer, session.hello.nickname
-    attributes: tuple[tuple[str, str | int | bool], ...] = (
-        ("encrypted", False),
-        ("mtu", context.config.mtu),
-        ("name", "fastdp"),
-    )
-    info = f"unencrypted fastdp {peer}({nickname})"
-    return ConnectionStatus(address, session.outbound, "established", peer, nickname, info, attributes, None)
+    record = context.board.get(context.me, link_key(peer), LinkRecord)
+    transport = "" if record is None else record.transport
+    line = paths.lines.get(peer)
+    is_sealed = line is not None and line.is_sealed
+    attributes: tuple[tuple[str, str | int | bool], ...] = (("encrypted", is_sealed),)
+    if transport:
+        attributes += (("mtu", paths.mtu(peer)), ("name", transport))
+    # In columns as Weave Net prints them.
+    info = f"{'encrypted' if is_sealed else 'unencrypted':<11} {transport or 'none':<6} {peer}({nickname})"
+    state = "established" if transport else "pending"
+    why = paths.reason(peer)
+    return ConnectionStatus(address, session.outbound, state, peer, nickname, info, attributes, None, why)
 
 
 def _place(context: Context, place: Place) -> ConnectionStatus:

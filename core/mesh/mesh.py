@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.context import Context
-from core.events import Connect, Forget, LinkUp, Received
+from core.events import Connect, Forget, LinkUp, PathDown, PathUp, Received
 from core.kinds import LinkRecord, PeerRecord, peer_key
 from core.mesh.describe import describe
 from core.mesh.dialler import RETRY, Dialler
 from core.mesh.gossip import Gossip
+from core.mesh.line import Line
+from core.mesh.paths import Paths
 from core.mesh.relay import Letter, Relay
 from core.mesh.routing import Graph, TreeRole
 from core.mesh.sessions import LINK_PREFIX, Closed, Sessions
@@ -21,6 +23,7 @@ from core.mesh.status import MeshStatus
 from core.mesh.topology import TIMER as ROUTES
 from core.mesh.topology import Topology
 from core.messages import Routed, SpaceAsk, SpaceRefused
+from core.reconcile.objects import KernelObject, Tunnel
 from core.types import HostPort, LinkId, PeerName, RequestId, ShortId
 from crdt.fact import Origin
 
@@ -38,13 +41,15 @@ class Mesh:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._sessions = Sessions(context, up=self._session_up, down=self._session_down)
+        self._paths = Paths(context)
+        self._sessions = Sessions(context, self._paths, up=self._session_up, down=self._session_down)
         self._dialler = Dialler(context, self._sessions)
         self._gossip = Gossip(context, lambda: self._sessions.links, self._dialler.heard_of)
         self._topology = Topology(context)
         self._relay = Relay(context, self._topology, lambda: self._sessions.links)
         self._short_ids = ShortIds(context)
         self._neighbours: dict[PeerName, HostPort] = {}
+        self._transports: dict[PeerName, str] = {}
         self._neighbours_seen: tuple[int, ...] | None = None
         self._is_alone = False
         self._alone_rounds = 0
@@ -64,7 +69,7 @@ class Mesh:
     def link_up(self, event: LinkUp) -> None:
         """Greet a new connection."""
         self._dialler.connected(event.link, event.target)
-        self._sessions.link_up(event.link, event.remote, outbound=event.outbound, target=event.target)
+        self._sessions.link_up(event)
 
     def dial_failed(self, target: str, reason: str) -> None:
         """Try again later."""
@@ -77,6 +82,21 @@ class Mesh:
     def misbehaved(self, link: LinkId, reason: str) -> None:
         """Hang up."""
         self._sessions.misbehaved(link, reason)
+
+    def path_up(self, event: PathUp) -> None:
+        """Let frames take a transport that gets through."""
+        self._paths.went_up(event)
+
+    def path_down(self, event: PathDown) -> None:
+        """Let frames take no transport that does not get through."""
+        self._paths.went_down(event)
+
+    def kernel_dumped(self, objects: tuple[KernelObject, ...]) -> None:
+        """Learn to which neighbours somebody finds out what gets through."""
+        probed = {item.peer: item.session for item in objects if isinstance(item, Tunnel)}
+        for peer, line in self._paths.lines.items():
+            if probed.get(peer) != line.session:
+                self._paths.lost_prober(peer)
 
     def received(self, event: Received) -> tuple[Letter, ...]:
         """Handle a message; return letters to us."""
@@ -105,7 +125,7 @@ class Mesh:
             if self._topology.timer():
                 self._dialler.discover()
         else:
-            return self._gossip.timer(name) or self._sessions.timer(name)
+            return self._gossip.timer(name) or self._sessions.timer(name) or self._paths.timer(name)
         return True
 
     def connect(self, request: RequestId, command: Connect) -> None:
@@ -189,13 +209,18 @@ class Mesh:
 
     def neighbour_addresses(self) -> Mapping[PeerName, HostPort]:
         """Return where the overlay devices of our neighbours are, held links included; the same object while equal."""
-        version = self._context.board.version(LinkRecord, PeerRecord)
-        if version != self._neighbours_seen:
-            self._neighbours_seen = version
-            neighbours = self._read_neighbours()
-            if neighbours != self._neighbours:
-                self._neighbours = neighbours
+        self._read_neighbours()
         return self._neighbours
+
+    def transports(self) -> Mapping[PeerName, str]:
+        """Return what carries frames to our neighbours, held links included; the same object while equal."""
+        self._read_neighbours()
+        return self._transports
+
+    @property
+    def lines(self) -> Mapping[PeerName, Line]:
+        """Sessions that carry frames; the same object while nothing changes."""
+        return self._paths.lines
 
     def alarms(self) -> tuple[str, ...]:
         """Return what somebody should look at."""
@@ -203,18 +228,35 @@ class Mesh:
 
     def describe(self) -> MeshStatus:
         """Return what status and report show. O(facts of peers and links)."""
-        return describe(self._context, self._sessions, self._dialler, self._topology, self._short_ids, self.in_sync)
+        return describe(
+            self._context,
+            self._sessions,
+            self._paths,
+            self._dialler,
+            self._topology,
+            self._short_ids,
+            in_sync=self.in_sync,
+        )
 
-    def _read_neighbours(self) -> dict[PeerName, HostPort]:
+    def _read_neighbours(self) -> None:
         board, me = self._context.board, self._context.me
+        version = board.version(LinkRecord, PeerRecord)
+        if version == self._neighbours_seen:
+            return
+        self._neighbours_seen = version
         places: dict[PeerName, HostPort] = {}
+        transports: dict[PeerName, str] = {}
         for key, record in board.of(me, LinkRecord):
             peer = PeerName(key.removeprefix(LINK_PREFIX))
             known = board.get(peer, peer_key(), PeerRecord)
             host, _, _ = record.address.rpartition(":")
             if known is not None and record.established:
                 places[peer] = HostPort(host.strip("[]"), known.port + 1)
-        return places
+                transports[peer] = record.transport
+        if places != self._neighbours:
+            self._neighbours = places
+        if transports != self._transports:
+            self._transports = transports
 
     def _session_up(self, link: LinkId, peer: PeerName) -> None:
         self._gossip.link_up(link)

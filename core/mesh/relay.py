@@ -16,7 +16,7 @@ Letter = tuple[PeerName, SpaceAsk | SpaceRefused]
 
 
 class Relay:
-    """Sends along next hops."""
+    """Sends along next hops, over all links: a link over which no frames get through carries letters all the same."""
 
     def __init__(self, context: Context, topology: Topology, links: Callable[[], Mapping[PeerName, LinkId]]) -> None:
         self._context = context
@@ -37,7 +37,7 @@ class Relay:
         return ()
 
     def _forward(self, message: Routed) -> bool:
-        hop = self._topology.next_hops.get(message.destination)
+        hop = self._topology.letter_hops.get(message.destination)
         link = None if hop is None else self._links().get(hop)
         if link is None:
             self._context.mark("relay.no-way")

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 
 from core.context import Context
 from core.effects import Hangup, Send
+from core.events import LinkUp
 from core.kinds import LinkRecord, gone, link_key, put
+from core.mesh.line import Line, is_trusted_host, line_of, transports_of
+from core.mesh.paths import Paths
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Heartbeat, Hello, Message
 from core.types import HostPort, LinkId, PeerName
 
@@ -60,6 +63,10 @@ class Session:
     """When something arrived last, on the monotonic clock."""
     since_ms: int
     """When it came up."""
+    session: str
+    """Names the secret that both ends share; empty when there is none."""
+    is_sealed: bool
+    """It is encrypted."""
     hello: Hello | None = None
     """What the far end said of itself; set only when it stands."""
 
@@ -90,12 +97,14 @@ class Sessions:
     def __init__(
         self,
         context: Context,
+        paths: Paths,
         *,
         up: Callable[[LinkId, PeerName], None],
         down: Callable[[LinkId, Closed], None],
     ) -> None:
         """`up` is told when a session stands, `down` when a connection is over, whether or not it ever stood."""
         self._context = context
+        self._paths = paths
         self._up = up
         self._down = down
         self._sessions: dict[LinkId, Session] = {}
@@ -131,13 +140,23 @@ class Sessions:
         for key, _ in self._context.board.of(self._context.me, LinkRecord):
             self._context.timer(HOLD + key.removeprefix(LINK_PREFIX), HOLD_MS)
 
-    def link_up(self, link: LinkId, remote: HostPort, *, outbound: bool, target: str | None) -> None:
+    def link_up(self, event: LinkUp) -> None:
         """Greet whoever is there."""
         context = self._context
-        now = context.at.mono_ms
-        if outbound:
+        now, link = context.at.mono_ms, event.link
+        if event.outbound:
             self._dials += 1
-        session = Session(link, outbound, remote, target, self._dials if outbound else 0, now, now)
+        session = Session(
+            link=link,
+            outbound=event.outbound,
+            remote=event.remote,
+            target=event.target,
+            dial=self._dials if event.outbound else 0,
+            heard_ms=now,
+            since_ms=now,
+            session=event.session,
+            is_sealed=event.is_sealed,
+        )
         self._sessions[link] = session
         limit = context.config.connection_limit or SESSIONS_MAX
         if len(self._sessions) > min(limit, SESSIONS_MAX):
@@ -157,6 +176,9 @@ class Sessions:
                     context.board.me.incarnation,
                     config.port,
                     session.dial,
+                    transports_of(config),
+                    is_trusted_host(config, event.remote.host),
+                    config.esp,
                 ),
             )
         )
@@ -257,13 +279,24 @@ class Sessions:
                 self._context.mark("sessions.peer-restarted-unnoticed")
             self.close(rival, f"Multiple connections to {hello.peer}({hello.nickname})", is_spare=True)
         self._context.timer(HOLD + hello.peer, None)
-        record = LinkRecord(str(session.remote), session.outbound, True, "fastdp")
         before = self._context.board.get(self._context.me, link_key(hello.peer), LinkRecord)
+        established, transport = self._paths.opened(hello.peer, self._line(session, hello), before)
+        record = LinkRecord(str(session.remote), session.outbound, established, transport)
         if before is not None and rival is None:
             self._context.mark("sessions.held-link-resumed")
         if before != record:
             self._context.write(put(link_key(hello.peer), record))
         self._up(session.link, hello.peer)
+
+    def _line(self, session: Session, hello: Hello) -> Line:
+        return line_of(
+            self._context.config,
+            hello,
+            session=session.session,
+            outbound=session.outbound,
+            is_sealed=session.is_sealed,
+            remote=session.remote,
+        )
 
     def _rank(self, session: Session, peer: PeerName) -> tuple[bool, int]:
         """Order two sessions with one peer; both ends come to the same order."""
@@ -282,6 +315,7 @@ class Sessions:
         if stood:
             assert peer is not None, "it stood"
             del self._by_peer[peer]
+            self._paths.closed(peer)
             if now - session.heard_ms < FRESH_MS:
                 self._context.timer(HOLD + peer, HOLD_MS)
             else:
@@ -293,5 +327,6 @@ class Sessions:
         self._down(session.link, closed)
 
     def _retract(self, peer: PeerName) -> None:
+        self._paths.forgot(peer)
         if self._context.board.get(self._context.me, link_key(peer), LinkRecord) is not None:
             self._context.write(gone(link_key(peer), LinkRecord))

@@ -24,9 +24,11 @@ class ConnectionStatus:
     info: str
     """Transport and peer when it stands; else why not, and when it is tried again."""
     attributes: tuple[tuple[str, str | int | bool], ...]
-    """Further properties by name: `name` (transport) and `mtu` of an established one, `error` of one that failed."""
+    """More by name: `encrypted` of who has greeted, `name` (transport) and `mtu` if established, `error` if failed."""
     retry_at_ms: int | None
     """When it is dialled again, in milliseconds since 1970; None when it is not."""
+    why: str = ""
+    """Why frames do not go the fastest way, or none; empty when they do."""
 
 
 @dataclass(frozen=True, slots=True)

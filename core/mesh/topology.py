@@ -1,6 +1,7 @@
 """Who is linked to whom, and what follows from it for us: next hops, trees, reach.
 
-A link counts when both ends report it established. The graph here is the last one that was read: it is read again when
+A link counts for frames when both ends report it established, and for letters when both ends report it at all: two
+graphs, and one object where they are alike, as they mostly are. They are as last read: they are read again when
 link or peer facts have changed, at most every `quiet_ms`, because while a large network forms every fact changes the
 graph (mesh #105). Hosts that drive a kernel or discover peers read it as soon as they may, others when somebody asks.
 All properties belong to the same graph, and are worked out when they are asked for.
@@ -34,7 +35,9 @@ class Topology:
         self._computed_ms: int | None = None
         self._waiting = False
         self._graph = Graph.of((context.me,), ())
+        self._letters = self._graph
         self._next_hops: Mapping[PeerName, PeerName] | None = None
+        self._letter_hops: Mapping[PeerName, PeerName] | None = None
         self._trees: Mapping[PeerName, TreeRole] | None = None
         self._reachable: frozenset[PeerName] | None = None
 
@@ -60,19 +63,32 @@ class Topology:
     @property
     def graph(self) -> Graph:
         """Peers that have said who they are, and symmetric established links. Another object when another graph."""
-        if not self._is_eager and not self._is_quiet_time:
-            version = self._context.board.version(LinkRecord, PeerRecord)
-            if version != self._seen:
-                self._compute(version)
+        self._read_late()
         return self._graph
 
     @property
+    def letters(self) -> Graph:
+        """Peers that have said who they are, and symmetric links, whether or not frames get through."""
+        self._read_late()
+        return self._letters
+
+    @property
     def next_hops(self) -> Mapping[PeerName, PeerName]:
-        """For every peer within reach, the neighbour to go through."""
+        """For every peer within reach of frames, the neighbour to go through."""
         graph = self.graph
         if self._next_hops is None:
             self._next_hops = next_hops(graph, self._context.me)
         return self._next_hops
+
+    @property
+    def letter_hops(self) -> Mapping[PeerName, PeerName]:
+        """For every peer within reach of letters, the neighbour to go through."""
+        graph = self.letters
+        if graph is self.graph:
+            return self.next_hops
+        if self._letter_hops is None:
+            self._letter_hops = next_hops(graph, self._context.me)
+        return self._letter_hops
 
     @property
     def trees(self) -> Mapping[PeerName, TreeRole]:
@@ -83,8 +99,8 @@ class Topology:
         return self._trees
 
     def reachable(self, peer: PeerName) -> bool:
-        """Say whether a path leads there."""
-        graph = self.graph
+        """Say whether a path for letters leads there."""
+        graph = self.letters
         if self._reachable is None:
             self._reachable = graph.reachable(self._context.me)
         return peer in self._reachable
@@ -100,22 +116,45 @@ class Topology:
 
     def _compute(self, version: tuple[int, ...]) -> bool:
         self._seen, self._computed_ms = version, self._context.at.mono_ms
-        graph = read_graph(self._context.board)
-        if graph == self._graph:
-            return False
-        self._graph = graph
-        self._next_hops = self._trees = self._reachable = None
-        return True
+        graph, letters = read_graphs(self._context.board)
+        is_new = graph != self._graph
+        if is_new:
+            self._graph = graph
+            self._next_hops = self._trees = None
+        if letters == self._graph:
+            letters = self._graph
+        if letters != self._letters:
+            self._reachable = self._letter_hops = None
+            is_new = True
+        self._letters = letters
+        return is_new
+
+    def _read_late(self) -> None:
+        """Read the graph when somebody asks, on a host that needs it for nothing else."""
+        if not self._is_eager and not self._is_quiet_time:
+            version = self._context.board.version(LinkRecord, PeerRecord)
+            if version != self._seen:
+                self._compute(version)
 
 
-def read_graph(board: Board) -> Graph:
-    """Return who is linked to whom by the facts on a board: us, peers that have said who they are, symmetric links."""
+def read_graphs(board: Board) -> tuple[Graph, Graph]:
+    """Return who is linked to whom by the facts on a board, for frames and for letters.
+
+    Both hold us, peers that have said who they are, and links that both ends report: established, or at all.
+    """
     peers = {peer: None for peer, _, _ in board.all(PeerRecord)}
     peers[PeerName(board.me.peer)] = None
     said = {
-        (peer, PeerName(key[len(LINK_PREFIX) :])): None
+        (peer, PeerName(key[len(LINK_PREFIX) :])): record.established
         for peer, key, record in board.all(LinkRecord)
-        if record.established and key.startswith(LINK_PREFIX)
+        if key.startswith(LINK_PREFIX)
     }
-    links = (link for link in said if link[0] < link[1] and link[::-1] in said)
-    return Graph.of(peers, (link for link in links if link[0] in peers and link[1] in peers))
+    links = [
+        (link, established and said[link[::-1]])
+        for link, established in said.items()
+        if link[0] < link[1] and link[::-1] in said and link[0] in peers and link[1] in peers
+    ]
+    letters = Graph.of(peers, (link for link, _ in links))
+    if all(established for _, established in links):
+        return letters, letters
+    return Graph.of(peers, (link for link, established in links if established)), letters

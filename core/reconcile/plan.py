@@ -26,7 +26,10 @@ from core.reconcile.objects import (
     Op,
     OpResult,
     Refused,
+    Seal,
+    Tap,
     Tree,
+    Tunnel,
     Verb,
     VxlanPort,
 )
@@ -135,4 +138,6 @@ def _fits_in_place(before: KernelObject, after: KernelObject) -> bool:
     if isinstance(before, Endpoint) and not before.is_whole:
         # Made whole where it is: the container keeps its interface, and what it has open there.
         return replace(before, is_whole=True) == after
-    return isinstance(before, Bridge | Identity | Hop | Tree)
+    if isinstance(before, Tap) and isinstance(after, Tap):
+        return before.port == after.port
+    return isinstance(before, Bridge | Identity | Tunnel | Seal | Hop | Tree)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,18 +38,22 @@ STREAM_HEADS = st.builds(StreamHead, NUMBERS, NUMBERS, st.integers(0, (1 << 128)
 DELTAS = st.builds(Delta, ORIGINS, NUMBERS, STREAM_HEADS, st.lists(FACTS, max_size=4).map(tuple))
 U64 = st.integers(0, (1 << 64) - 1)
 BODIES = st.builds(SpaceAsk, ADDRESSES, ADDRESSES, st.booleans()) | st.builds(SpaceRefused, ADDRESSES, ADDRESSES, TEXTS)
+HELLOS = st.builds(
+    Hello,
+    st.integers(0, 9),
+    st.integers(0, 9),
+    PEERS,
+    TEXTS,
+    U64,
+    NUMBERS,
+    st.integers(1, 65535),
+    NUMBERS,
+    TEXTS,
+    st.booleans(),
+    st.booleans(),
+)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(
-        Hello,
-        st.integers(0, 9),
-        st.integers(0, 9),
-        PEERS,
-        TEXTS,
-        U64,
-        NUMBERS,
-        st.integers(1, 65535),
-        NUMBERS,
-    ),
+    HELLOS,
     st.just(Heartbeat()),
     st.builds(Have, HEADS),
     st.builds(Need, HEADS),
@@ -121,3 +127,10 @@ def test_values_of_the_wrong_type_are_refused(tag: int, values: list[object]) ->
 def test_fields_of_newer_speakers_are_ignored(message: Message, extras: list[object]) -> None:
     values = msgpack.unpackb(wire.encode(message))
     assert wire.decode(msgpack.packb(values + extras)) == message
+
+
+@given(HELLOS)
+@settings(max_examples=50, deadline=None)
+def test_a_greeting_of_an_older_speaker_is_read(message: Hello) -> None:
+    older = msgpack.packb(msgpack.unpackb(wire.encode(message))[:9])
+    assert wire.decode(older) == replace(message, transports="fastdp", trusts=False, esp=False)
