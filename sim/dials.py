@@ -85,7 +85,8 @@ class Dials:
             return False
         near = connection.ends[0]
         host.links[end.link] = (connection, end)
-        self._apply(host, LinkUp(end.link, False, self._seen(near), None))
+        is_sealed = host.config.has_password
+        self._apply(host, LinkUp(end.link, False, self._seen(near), None, connection.session, is_sealed))
         return True
 
     def _ask(self, call: Call) -> None:
@@ -118,7 +119,8 @@ class Dials:
         connection = self._network.connect(near, far)
         host.links[near.link] = (connection, near)
         remote = HostPort(address_of(other.index), other.config.port)
-        self._apply(host, LinkUp(near.link, True, remote, call.target))
+        is_sealed = host.config.has_password
+        self._apply(host, LinkUp(near.link, True, remote, call.target, connection.session, is_sealed))
 
     def _fail(self, call: Call, reason: str) -> None:
         if not call.is_over and call.host.life == call.life:

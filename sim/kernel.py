@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from core.reconcile.objects import (
+    SLEEVE,
     Again,
     AlreadySo,
     Bridge,
@@ -24,12 +25,14 @@ from core.reconcile.objects import (
     Op,
     OpResult,
     Refused,
+    Tap,
     Tree,
+    Tunnel,
     Verb,
     VxlanPort,
 )
 from core.reconcile.plan import attachment_of, creation_order, vanish_with
-from sim.packets import Branch, EndpointId, Place, Plug, Tables
+from sim.packets import Branch, EndpointId, Exit, Place, Plug, Tables
 
 RETRY_MS = 100
 Key = tuple[str, ...]
@@ -60,6 +63,10 @@ class FakeKernel:
     def observe(self) -> tuple[KernelObject, ...]:
         """Return everything of ours, in creation order."""
         return tuple(sorted(self._objects.values(), key=creation_order))
+
+    def tunnels(self) -> tuple[Tunnel, ...]:
+        """Return what the sleeve's process knows."""
+        return tuple(item for item in self._objects.values() if isinstance(item, Tunnel))
 
     def using(self, ip: str) -> tuple[EndpointAddress, ...]:
         """Return the interfaces' addresses with this IP address, whatever their prefix."""
@@ -123,6 +130,11 @@ class FakeKernel:
                 elif isinstance(other, Endpoint):
                     # Its program works on maps that nobody can find any more.
                     self._take_apart(other, self._bare)
+
+    def end_sleeve(self) -> tuple[Tunnel, ...]:
+        """Let the sleeve's process end, and return what it knew; it begins anew with what the agent says next."""
+        self._tables = None
+        return self._forget_tunnels()
 
     def unplug(self, endpoint: Endpoint) -> None:
         """Take the outer end of a pair out of the bridge, behind the agent's back."""
@@ -201,6 +213,9 @@ class FakeKernel:
         self._loose.pop(key, None)
         for other in vanish_with(present, tuple(self._objects.values())):
             del self._objects[other.key]
+        if isinstance(present, Tap):
+            # Without its device the sleeve ends, and with it all it knows.
+            self._forget_tunnels()
         if isinstance(present, EndpointAddress) and not self._has_address(present):
             # With the last IPv4 address go the routes.
             for other in tuple(self._objects.values()):
@@ -213,6 +228,12 @@ class FakeKernel:
                 elif isinstance(other, Endpoint):
                     self._take_apart(other, self._loose)
         return True
+
+    def _forget_tunnels(self) -> tuple[Tunnel, ...]:
+        gone = self.tunnels()
+        for item in gone:
+            del self._objects[item.key]
+        return gone
 
     def _has_address(self, lost: EndpointAddress) -> bool:
         return any(
@@ -229,6 +250,8 @@ class FakeKernel:
         """Name what has to exist first and does not; empty when nothing is missing."""
         if isinstance(item, VxlanPort):
             return "" if ("bridge", item.bridge) in self._objects else f"bridge {item.bridge}"
+        if isinstance(item, Tunnel):
+            return "" if any(isinstance(other, Tap) for other in self._objects.values()) else "way to the sleeve"
         if isinstance(item, Endpoint):
             return "" if any(isinstance(other, Bridge) for other in self._objects.values()) else "bridge"
         if isinstance(item, EndpointAddress | EndpointRoute | EndpointUp):
@@ -240,8 +263,8 @@ class FakeKernel:
         return ""
 
     def _make_tables(self) -> Tables:
-        number, has_port, is_joined = 0, False, False
-        hops: dict[int, str] = {}
+        number, has_port, is_joined, has_tap = 0, False, False, False
+        hops: dict[int, Exit] = {}
         trees: dict[int, Branch] = {}
         plugs: dict[int, Plug] = {}
         for key, item in self._objects.items():
@@ -250,10 +273,13 @@ class FakeKernel:
                     number = int(item.short_id)
                 case VxlanPort():
                     has_port, is_joined = True, bool(item.bridge)
+                case Tap():
+                    has_tap = True
                 case Hop():
-                    hops[item.destination] = item.address
+                    hops[item.destination] = Exit(item.address, item.via, item.by == SLEEVE)
                 case Tree():
-                    trees[item.source] = Branch(item.parent, tuple(address for _, address in item.children))
+                    exits = tuple(Exit(place, child, child in item.sleeved) for child, place in item.children)
+                    trees[item.source] = Branch(item.parent, exits, item.parent_number or 0)
                 case Endpoint():
                     place = (item.container, item.ifname)
                     ifindex = self._interfaces[key]
@@ -261,4 +287,4 @@ class FakeKernel:
                     plugs[ifindex] = Plug(
                         place, item.mac, ifindex, is_up, key not in self._loose, key not in self._bare
                     )
-        return Tables(number, has_port, is_joined, hops, trees, plugs, self.macs)
+        return Tables(number, has_port, is_joined, hops, trees, plugs, self.macs, has_tap)

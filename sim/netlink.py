@@ -17,6 +17,8 @@ from core.reconcile.objects import (
     Op,
     OpResult,
     Refused,
+    Tap,
+    Tunnel,
     Verb,
     VxlanPort,
 )
@@ -84,5 +86,6 @@ class Netlink:
 
 
 def is_news(item: KernelObject) -> bool:
-    """Say whether the kernel tells when this changes: links, and the outer end whose inner one goes up or down."""
-    return isinstance(item, Bridge | VxlanPort | Endpoint | EndpointUp)
+    """Say whether anybody tells when this changes: the kernel of links and of the outer end whose inner one goes up or
+    down, and the end of the sleeve's process is heard."""
+    return isinstance(item, Bridge | VxlanPort | Tap | Tunnel | Endpoint | EndpointUp)

@@ -17,6 +17,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from core.messages import Message
@@ -88,6 +89,8 @@ class Connection:
     """When something passed the NAT last."""
     made_us: int = 0
     """Since when it stands."""
+    session: str = ""
+    """Names what both ends have agreed on."""
     is_broken: bool = False
     """Somebody on the way has broken it: nothing under way arrives any more."""
     is_forgotten: bool = False
@@ -141,6 +144,8 @@ class Network:
         self._loss_percent = 0
         self._walls: dict[tuple[int, int], None] = {}
         self._cuts: dict[tuple[int, int], None] = {}
+        self._blocks: dict[tuple[int, int, str], None] = {}
+        self._bars: dict[tuple[int, int, str], None] = {}
         self._nats: dict[int, Nat] = {}
         self._connections: dict[tuple[int, LinkId], Connection] = {}
         self.draw_path: Callable[[random.Random], Path] = any_path
@@ -162,6 +167,18 @@ class Network:
         """Say whether anything gets from one host to another."""
         pair = source, target
         return pair not in self._cuts and pair not in self._walls
+
+    def carries(self, source: int, target: int, transport: str) -> bool:
+        """Say whether frames get from one host to another by a transport, as far as the network is concerned."""
+        way = source, target, transport
+        road = self._roads.get((source, target))
+        is_clogged = road is not None and road.clogged_until_us > self._clock()
+        return self.passes(source, target) and not is_clogged and way not in self._blocks and way not in self._bars
+
+    def size_max(self, source: int, target: int) -> int:
+        """Return the size of the largest packet that gets from one host to another; 0 for no limit."""
+        road = self._roads.get((source, target))
+        return 0 if road is None else road.path.size_max
 
     def has_wall(self, source: int, target: int) -> bool:
         """Say whether there never is a path from one host to another."""
@@ -186,6 +203,18 @@ class Network:
     def wall(self, source: int, target: int) -> None:
         """Remove the path from one host to another for good."""
         self._walls[source, target] = None
+
+    def bar(self, source: int, target: int, transport: str) -> None:
+        """Let a transport of frames never get from one host to another."""
+        self._bars[source, target, transport] = None
+
+    def block(self, source: int, target: int, transport: str) -> None:
+        """Stop a transport of frames from one host to another; connections are not concerned."""
+        self._blocks[source, target, transport] = None
+
+    def unblock(self, source: int, target: int, transport: str) -> None:
+        """Let it through again."""
+        self._blocks.pop((source, target, transport), None)
 
     def hide(self, host: int) -> None:
         """Put a host behind a NAT."""
@@ -216,8 +245,9 @@ class Network:
         self._release_all()
 
     def ease(self) -> None:
-        """Let all paths behave as they do when nothing is wrong, and NATs forget nothing."""
+        """Let all paths behave as they do when nothing is wrong, block nothing, and let NATs forget nothing."""
         self._loss_percent = 0
+        self._blocks.clear()
         for road in self._roads.values():
             road.change(road.origin)
             road.clogged_until_us = 0
@@ -231,7 +261,8 @@ class Network:
         """Make a connection as the dialler hears back; the other end opens when the first thing arrives there."""
         now_us = self._clock()
         target.is_open = False
-        connection = Connection((source, target), self._nats.get(source.host), now_us, now_us)
+        session = blake2b(f"{self._seed}/{source.host}/{source.link}".encode(), digest_size=8).hexdigest()
+        connection = Connection((source, target), self._nats.get(source.host), now_us, now_us, session)
         self._connections[source.host, source.link] = connection
         self.send(connection, source, Mark.OPEN)
         return connection

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 TTL = 64
+SLEEVE_TTL = 63
+"""As much as fits in the tags of a frame in the sleeve."""
 JOURNEY_MAX = 4096
 """Times that a frame may pass between hosts, all copies together: more is a storm."""
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -27,7 +29,9 @@ RESERVED = "01:80:c2:00:00:0"
 EndpointId = tuple[str, str]
 """Container and inner interface name."""
 Wires = Callable[[int, str], tuple[int, str] | None]
-"""The underlay: from a host to an address; returns which host gets it and from which address, None when nobody does."""
+"""VXLAN: from a host to an address; returns which host gets it and from which address, None when nobody does."""
+Sleeves = Callable[[int, int], tuple[int, int] | None]
+"""The sleeve: from a host to a neighbour's number; returns which host gets it, and the sender's number there."""
 
 
 class Place(NamedTuple):
@@ -37,6 +41,17 @@ class Place(NamedTuple):
     """Number of the host; 0 means here."""
     ifindex: int
     """Behind which outer interface, if here."""
+
+
+class Exit(NamedTuple):
+    """A neighbour that a frame goes on to; `struct neighbour`."""
+
+    address: str
+    """In the underlay."""
+    number: int = 0
+    """Its short id."""
+    is_sleeved: bool = False
+    """The sleeve takes it there, not VXLAN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +77,11 @@ class Branch:
     """How broadcasts of one source pass a host; `struct tree`."""
 
     parent: str | None
-    """Underlay address that they must come from."""
-    children: tuple[str, ...]
-    """Underlay addresses that they go on to."""
+    """Underlay address that they must come from by VXLAN."""
+    children: tuple[Exit, ...]
+    """Neighbours that they go on to."""
+    parent_number: int = 0
+    """Number that they must come from by the sleeve; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +94,16 @@ class Tables:
     """The overlay device is there, with its programs."""
     is_joined: bool
     """It is a port of the bridge."""
-    hops: Mapping[int, str]
-    """By number of the destination, the underlay address that takes it next."""
+    hops: Mapping[int, Exit]
+    """By number of the destination, the neighbour that takes it next."""
     trees: Mapping[int, Branch]
     """By number of the source."""
     plugs: Mapping[int, Plug]
     """By interface number."""
     macs: Mapping[str, Place]
     """What was learnt."""
+    has_tap: bool = False
+    """The way to and from the sleeve is there, with its program."""
 
     def plug_of(self, endpoint: EndpointId) -> Plug | None:
         """Return the interface of an endpoint."""
@@ -108,7 +127,7 @@ class Drop:
     host: int
     """Where."""
     why: str
-    """As in `enum drop`, or `cut` (no path in the underlay), `no_port`, `down`, `gone`, `unplugged`, `storm`."""
+    """As in `enum drop`, or `cut` (no path, or no tunnel), `no_port`, `down`, `gone`, `unplugged`, `storm`."""
     about: str
     """What it was about: an address, a number, an endpoint."""
 
@@ -129,9 +148,15 @@ class Journey:
     """What each host learnt, in order: host, MAC address, place."""
 
 
-def send(tables: Sequence[Tables], host: int, ifindex: int, frame: Frame, wires: Wires) -> Journey:
+def nowhere(_host: int, _number: int) -> None:
+    """Be the sleeves of a world that has none."""
+
+
+def send(
+    tables: Sequence[Tables], host: int, ifindex: int, frame: Frame, wires: Wires, sleeves: Sleeves = nowhere
+) -> Journey:
     """Let an endpoint send a frame, or with an `ifindex` of 0 a host itself through its bridge."""
-    walk = _Walk(tables, frame, wires)
+    walk = _Walk(tables, frame, wires, sleeves)
     if ifindex:
         walk.leave(host, ifindex)
     else:
@@ -146,7 +171,9 @@ class _Crossing(NamedTuple):
     host: int
     """Where it arrives."""
     remote: str
-    """Underlay address that it comes from."""
+    """Underlay address that it comes from by VXLAN; empty by the sleeve."""
+    via: int
+    """Number of the neighbour that it comes from by the sleeve; 0 by VXLAN."""
     source: int
     """Number of the host where it entered: the lower half of the VNI."""
     target: int
@@ -158,7 +185,7 @@ class _Crossing(NamedTuple):
 class _Walk:
     """One frame under way."""
 
-    def __init__(self, tables: Sequence[Tables], frame: Frame, wires: Wires) -> None:
+    def __init__(self, tables: Sequence[Tables], frame: Frame, wires: Wires, sleeves: Sleeves) -> None:
         self.copies: dict[tuple[int, EndpointId], int] = {}
         self.arrivals: dict[int, int] = {}
         self.hops: list[tuple[int, int]] = []
@@ -169,12 +196,13 @@ class _Walk:
         self._is_group = is_group(frame.target)
         self._is_learnable = not is_group(frame.source)
         self._wires = wires
+        self._sleeves = sleeves
         self._under_way: deque[_Crossing] = deque()
 
     def finish(self) -> None:
         """Follow all copies to their ends."""
         while self._under_way:
-            self._vxlan_in(self._under_way.popleft())
+            self._arrive(self._under_way.popleft())
 
     # Inside a host.
 
@@ -200,8 +228,6 @@ class _Walk:
             self._redirect(host, place.ifindex)
         elif not here.number or place.peer not in here.hops:
             self._to_bridge(host, plug)
-        elif not here.has_port:
-            self._drop(host, "no_port", "the overlay device")
         else:
             self._cross(host, here.hops[place.peer], here.number, place.peer, TTL)
 
@@ -261,14 +287,15 @@ class _Walk:
         else:
             self._flood(host, here.trees[here.number], here.number, TTL)
 
-    def _vxlan_in(self, crossing: _Crossing) -> None:
-        host, remote, source, target, ttl = crossing
+    def _arrive(self, crossing: _Crossing) -> None:
+        host, remote, via, source, target, ttl = crossing
+        come_from = f"number {via}" if via else remote
         here = self._tables[host]
         place = None if self._is_group else self._place(host)
         if not here.number:
             self._drop(host, "no_id", "no number yet")
         elif source == here.number:
-            self._drop(host, "loop", f"our own, from {remote}")
+            self._drop(host, "loop", f"our own, from {come_from}")
         elif not target:
             self._take_broadcast(crossing)
         elif target == here.number:
@@ -280,21 +307,22 @@ class _Walk:
                 self._from_overlay(host)
         elif target not in here.hops:
             self._drop(host, "no_hop", f"to number {target}")
-        elif here.hops[target] == remote:
-            self._drop(host, "loop", f"to number {target} it would go back to {remote}")
+        elif is_back(here.hops[target], remote, via):
+            self._drop(host, "loop", f"to number {target} it would go back to {come_from}")
         elif ttl <= 1:
             self._drop(host, "ttl", f"to number {target}")
         else:
             self._cross(host, here.hops[target], source, target, ttl - 1)
 
     def _take_broadcast(self, crossing: _Crossing) -> None:
-        host, remote, source, _, ttl = crossing
+        host, remote, via, source, _, ttl = crossing
         tree = self._tables[host].trees.get(source)
         if tree is None:
             self._drop(host, "no_tree", f"of number {source}")
             return
-        if not is_from_parent(tree, remote):
-            self._drop(host, "parent", f"{remote} is not our parent {tree.parent} in the tree of number {source}")
+        if not is_from_parent(tree, remote, via):
+            one, other = (f"number {via}", tree.parent_number) if via else (remote, tree.parent)
+            self._drop(host, "parent", f"{one} is not our parent {other} in the tree of number {source}")
             return
         self._learn(host, Place(source, 0))
         if ttl > 1:
@@ -303,7 +331,9 @@ class _Walk:
         self._from_overlay(host)
 
     def _from_overlay(self, host: int) -> None:
-        if self._tables[host].is_joined:
+        if not self._tables[host].has_port:
+            self._drop(host, "no_port", "the overlay device")
+        elif self._tables[host].is_joined:
             self.bridge(host, None, is_from_overlay=True)
         else:
             self._drop(host, "unplugged", "the overlay device")
@@ -312,21 +342,45 @@ class _Walk:
         for child in tree.children:
             self._cross(host, child, source, 0, ttl)
 
-    def _cross(self, host: int, address: str, source: int, target: int, ttl: int) -> None:
-        """Send a copy through the underlay."""
-        end = self._wires(host, address)
-        if end is None:
-            self._drop(host, "cut", f"to {address}")
+    def _cross(self, host: int, to: Exit, source: int, target: int, ttl: int) -> None:
+        """Send a copy to a neighbour."""
+        if to.is_sleeved:
+            self._cross_sleeve(host, to.number, source, target, min(ttl, SLEEVE_TTL))
             return
+        if not self._tables[host].has_port:
+            self._drop(host, "no_port", "the overlay device")
+            return
+        end = self._wires(host, to.address)
+        if end is None:
+            self._drop(host, "cut", f"to {to.address}")
+        elif self._passes_to(host, end[0]):
+            other, remote = end
+            if self._tables[other].has_port:
+                self._under_way.append(_Crossing(other, remote, 0, source, target, ttl))
+            else:
+                self._drop(other, "no_port", "no overlay device")
+
+    def _cross_sleeve(self, host: int, number: int, source: int, target: int, ttl: int) -> None:
+        if not self._tables[host].has_tap:
+            self._drop(host, "no_tap", "no way to the sleeve")
+            return
+        end = self._sleeves(host, number)
+        if end is None:
+            self._drop(host, "cut", f"through the sleeve to number {number}")
+        elif self._passes_to(host, end[0]):
+            other, via = end
+            if self._tables[other].has_tap:
+                self._under_way.append(_Crossing(other, "", via, source, target, ttl))
+            else:
+                self._drop(other, "no_tap", "no way from the sleeve")
+
+    def _passes_to(self, host: int, other: int) -> bool:
+        """Count a passage; say whether there may be one more."""
         if len(self.hops) >= JOURNEY_MAX:
             self._drop(host, "storm", f"after {JOURNEY_MAX} passages")
-            return
-        other, remote = end
+            return False
         self.hops.append((host, other))
-        if self._tables[other].has_port:
-            self._under_way.append(_Crossing(other, remote, source, target, ttl))
-        else:
-            self._drop(other, "no_port", "no overlay device")
+        return True
 
     # Notes.
 
@@ -349,9 +403,14 @@ class _Walk:
         self.drops.append(Drop(host, why, about))
 
 
-def is_from_parent(tree: Branch, remote: str) -> bool:
+def is_from_parent(tree: Branch, remote: str, via: int) -> bool:
     """Say whether a broadcast comes the one way it may come: what keeps wrong trees from multiplying frames."""
-    return tree.parent == remote
+    return tree.parent_number == via if via else tree.parent == remote
+
+
+def is_back(to: Exit, remote: str, via: int) -> bool:
+    """Say whether a frame would go back to the neighbour that it comes from."""
+    return to.number == via if via else not to.is_sleeved and to.address == remote
 
 
 def is_group(mac: str) -> bool:

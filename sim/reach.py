@@ -89,7 +89,7 @@ class Reach:
             problems.extend(self._unheard(host, plug, members, ends))
         for (host, plug), (other, target) in _pairs(ends):
             journey = self._check(host, plug, self._traffic.send(host, plug, target.mac))
-            if journey.copies != {(other.index, target.endpoint): 1} and not self._is_excused(journey):
+            if journey.copies != {(other.index, target.endpoint): 1}:
                 text = f"{_name(plug)} on {host.name} does not reach {_name(target)} on {other.name}"
                 problems.append(f"I9: {text}: {self._ends(journey)}")
         return problems
@@ -198,8 +198,6 @@ class Reach:
     ) -> Iterator[str]:
         """Yield where a frame to everybody has not come."""
         journey = self._check(host, plug, self._traffic.broadcast(host, plug))
-        if self._is_excused(journey):
-            return
         sender = f"{_name(plug)} on {host.name}" if plug is not None else host.name
         missed = [other.name for other in members if other is not host and other.index not in journey.arrivals]
         missed += [
@@ -212,10 +210,6 @@ class Reach:
             yield f"I9: {text}: {self._ends(journey)}"
         elif len(journey.hops) != len(journey.arrivals):
             yield f"I9: what {sender} sends to everybody is sent where nobody takes it: {self._ends(journey)}"
-
-    def _is_excused(self, journey: Journey) -> bool:
-        """Say whether a frame met a NAT, which lets none of this kind in."""
-        return any(drop.why == "cut" and self._traffic.is_hidden(drop.about.split()[-1]) for drop in journey.drops)
 
     def _ends(self, journey: Journey) -> str:
         drops = "; ".join(self._drop_text(drop) for drop in journey.drops[:3]) or "nobody took it"

@@ -33,6 +33,7 @@ class Stage(Scene):
     def perform(self, action: Action) -> bool:
         """Let something happen now; say whether it made sense and took place."""
         took_place = _PERFORM[type(action)](self, action)
+        self.world.tunnels.look()
         if took_place:
             name = action_name(action)
             self.done[name] = self.done.get(name, 0) + 1
@@ -46,6 +47,7 @@ class Stage(Scene):
         self.is_over = True
         for topic in TOPICS:
             topic.calm(self)
+        self.world.tunnels.look()
 
     def relieve(self) -> None:
         """Let those who hold addresses for nothing give them back: others may still wait for them."""

@@ -1,8 +1,7 @@
 """Frames among the hosts of a world: symbolic packets through the tables of all kernels and the paths that are open.
 
 Every frame teaches the programs that it passes where its sender is, as in the kernel. A frame takes no time and is not
-lost by chance: what is looked at is where it would go just now. Through a NAT nothing gets in, for nobody has sent
-anything out of the same port.
+lost by chance: what is looked at is where it would go just now.
 """
 
 from __future__ import annotations
@@ -11,13 +10,15 @@ from sim.host import Host
 from sim.names import address_of, nat_address_of
 from sim.network import Network
 from sim.packets import EVERYBODY, Frame, Journey, Plug, send
+from sim.tunnels import Tunnels
 
 
 class Traffic:
     """Sends frames."""
 
-    def __init__(self, hosts: tuple[Host, ...], network: Network) -> None:
+    def __init__(self, hosts: tuple[Host, ...], network: Network, tunnels: Tunnels) -> None:
         self._hosts = hosts
+        self._tunnels = tunnels
         self._network = network
         self._by_address = {address_of(host.index): host.index for host in hosts}
 
@@ -39,19 +40,13 @@ class Traffic:
         """Send one frame to a MAC address."""
         tables = [other.kernel.tables() for other in self._hosts]
         source, ifindex = (host.config.peer, 0) if plug is None else (plug.mac, plug.ifindex)
-        journey = send(tables, host.index, ifindex, Frame(source, target), self._wires)
+        journey = send(tables, host.index, ifindex, Frame(source, target), self._wires, self._tunnels.sleeve)
         for index, mac, place in journey.learnt:
             self._hosts[index].kernel.macs[mac] = place
         return journey
 
-    def is_hidden(self, address: str) -> bool:
-        """Say whether an address is that of a NAT."""
-        return any(
-            self._network.nat(host.index) is not None and nat_address_of(host.index) == address for host in self._hosts
-        )
-
     def _wires(self, source: int, address: str) -> tuple[int, str] | None:
         target = self._by_address.get(address)
-        if target is None or self._network.nat(target) is not None or not self._network.passes(source, target):
+        if target is None or not self._tunnels.carries_vxlan(source, target):
             return None
         return target, address_of(source) if self._network.nat(source) is None else nat_address_of(source)

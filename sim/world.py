@@ -38,7 +38,10 @@ from core.reconcile.objects import (
     Op,
     OpResult,
     Refused,
+    Tap,
+    Tunnel,
     Verb,
+    VxlanPort,
 )
 from core.reconcile.plan import held_back
 from core.types import LinkId
@@ -52,6 +55,7 @@ from sim.netlink import Netlink, is_news
 from sim.network import Connection, End, Network
 from sim.trace import Trace, effects_text, event_text
 from sim.traffic import Traffic
+from sim.tunnels import Tunnels
 
 SYNC_US = (1_000, 15_000)
 """An fsync on a good and on a poor disk."""
@@ -68,6 +72,8 @@ NOTIFY_US = 2_000
 """The kernel tells of a change after this long."""
 CODEC_EVERY = 8
 """One message in so many passes through the codec; the others travel by reference."""
+DECIDE_TRANSPORTS = (VxlanPort, Tap, Tunnel)
+"""Kernel objects without which a transport does not get through."""
 GARBAGE = "frame is no MessagePack within limits"
 """What a transport says of bytes that were a message once."""
 
@@ -83,7 +89,8 @@ class World:
         self.trace = Trace()
         self.hosts = tuple(_host(seed, index, config) for index, config in enumerate(configs))
         self.network = Network(seed, schedule=self.schedule, clock=lambda: self.now_us, machines=self)
-        self.traffic = Traffic(self.hosts, self.network)
+        self.tunnels = Tunnels(seed, self.hosts, self.network, schedule=self.schedule, tell=self.apply)
+        self.traffic = Traffic(self.hosts, self.network, self.tunnels)
         self._dials = Dials(self.network, self.hosts, schedule=self.schedule, apply=self.apply)
         self.watcher: Watcher | None = None
         self._past_marks: dict[str, int] = {}
@@ -149,6 +156,7 @@ class World:
         host.is_write_due = False
         host.is_paused, host.paused_until_us = False, 0
         host.backlog.clear()
+        host.kernel.end_sleeve()
         links, host.links = host.links, {}
         for connection, end in links.values():
             self.network.close(connection, end, silent=power)
@@ -156,6 +164,7 @@ class World:
             host.is_dark = True
             host.kernel = FakeKernel(fail=self._trouble(host))
             host.netns.clear()
+        self.tunnels.look()
         if self.watcher is not None:
             self.watcher.crashed(host)
 
@@ -396,6 +405,8 @@ class World:
             result: OpResult | None = held_back(ops[0], done)
             if result is None:
                 result = host.netlink.execute(host.kernel, ops[0])
+                if isinstance(ops[0].object, DECIDE_TRANSPORTS):
+                    self.tunnels.look()
                 if isinstance(ops[0].object, EndpointUp) and ops[0].verb is not Verb.REMOVE:
                     self.traffic.announce(host, ops[0].object.container, ops[0].object.ifname)
                 if self.watcher is not None:

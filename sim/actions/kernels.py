@@ -88,4 +88,14 @@ class LeaveBehind:
     """The interface is out of the bridge."""
 
 
-KernelAction = KernelTrouble | MuteKernel | UnmuteKernel | LoseObject | Unplug | Squat | ClearAway | LeaveBehind
+@dataclass(frozen=True, slots=True)
+class EndSleeve:
+    """The process of the sleeve ends, and forgets all its tunnels; the agent hears of it and begins anew."""
+
+    host: HostIndex
+    """Where."""
+
+
+KernelAction = (
+    KernelTrouble | EndSleeve | MuteKernel | UnmuteKernel | LoseObject | Unplug | Squat | ClearAway | LeaveBehind
+)

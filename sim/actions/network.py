@@ -144,6 +144,30 @@ class Sever:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A firewall swallows one transport of frames from one host to another from now on; connections pass."""
+
+    source: HostIndex
+    """From here."""
+    target: HostIndex
+    """To there."""
+    transport: str
+    """`fastdp` or `sleeve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """That transport passes again."""
+
+    source: HostIndex
+    """From here."""
+    target: HostIndex
+    """To there."""
+    transport: str
+    """`fastdp` or `sleeve`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetIdle:
     """The NAT before a host forgets connections that are idle for some time, from now on."""
 
@@ -174,6 +198,8 @@ NetworkAction = (
     | Corrupt
     | BlackHole
     | Sever
+    | Block
+    | Unblock
     | ForgetIdle
     | RestartNat
 )

@@ -37,6 +37,12 @@ def _meddle(chooser: Chooser) -> Iterator[Action]:
         yield actions.LoseObject(index, " ".join(item.key))
 
 
+def _end_sleeve(chooser: Chooser) -> Iterator[Action]:
+    host = chooser.host()
+    if host is not None:
+        yield actions.EndSleeve(HostIndex(host.index))
+
+
 def _mute(chooser: Chooser) -> Iterator[Action]:
     """Let a kernel's news get lost for a while, and something happen of which there is none."""
     host = chooser.host()
@@ -77,6 +83,7 @@ def _leave_behind(chooser: Chooser) -> Iterator[Action]:
 BEGIN: dict[str, Kind] = {"kernel": _disturb_kernels}
 KINDS: dict[str, Kind] = {
     "kernel": _meddle,
+    "sleeves": _end_sleeve,
     "mute": _mute,
     "squatters": _squat,
     "leftovers": _leave_behind,

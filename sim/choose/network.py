@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from core.reconcile.objects import FASTDP, SLEEVE
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.chooser import REPAIR_MS, Chooser, Kind
@@ -128,6 +129,16 @@ def _dig(chooser: Chooser) -> Iterator[Action]:
         _repair(chooser, actions.BlackHole(source, target, 0))
 
 
+def _block(chooser: Chooser) -> Iterator[Action]:
+    """Let a firewall swallow one transport or both, one way or both ways."""
+    entropy = chooser.entropy
+    for source, target in _pair(chooser):
+        for transport in entropy.choice(((FASTDP,), (FASTDP,), (SLEEVE,), (FASTDP, SLEEVE))):
+            for one, other in entropy.choice((((source, target),), ((source, target), (target, source)))):
+                yield actions.Block(one, other, transport)
+                _repair(chooser, actions.Unblock(one, other, transport))
+
+
 def _sever(chooser: Chooser) -> Iterator[Action]:
     for host, other in _pair(chooser):
         yield actions.Sever(host, other)
@@ -171,5 +182,6 @@ KINDS: dict[str, Kind] = {
     "garbage": _corrupt,
     "black-holes": _dig,
     "half-open": _sever,
+    "firewalls": _block,
     "nat": _meddle_with_nat,
 }

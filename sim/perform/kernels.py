@@ -66,6 +66,13 @@ def _lose_object(scene: Scene, action: actions.LoseObject) -> bool:
     return True
 
 
+def _end_sleeve(scene: Scene, action: actions.EndSleeve) -> bool:
+    host = scene.world.hosts[action.host]
+    gone = host.kernel.end_sleeve()
+    scene.world.tell(host, *gone)
+    return bool(gone)
+
+
 def _unplug(scene: Scene, action: actions.Unplug) -> bool:
     host = scene.world.hosts[action.host]
     item = _find(host, action.key)
@@ -131,6 +138,7 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.MuteKernel: _mute_kernel,
     actions.UnmuteKernel: _unmute_kernel,
     actions.LoseObject: _lose_object,
+    actions.EndSleeve: _end_sleeve,
     actions.Unplug: _unplug,
     actions.Squat: _squat,
     actions.ClearAway: _clear_away,

@@ -9,6 +9,7 @@ from sim import actions
 from sim.actions import Action
 from sim.paths import TAIL_MAX_US
 from sim.scene import Scene
+from sim.tunnels import TRANSPORTS
 
 PERCENT_MAX = 95
 CLOG_MAX_MS = 25_000
@@ -95,6 +96,7 @@ def _clog(scene: Scene, action: actions.Clog) -> bool:
         return False
     until_us = scene.world.now_us + min(action.for_ms, CLOG_MAX_MS) * 1000
     scene.world.network.clog(action.source, action.target, until_us)
+    scene.world.tunnels.look_after(until_us - scene.world.now_us)
     return True
 
 
@@ -125,6 +127,18 @@ def _sever(scene: Scene, action: actions.Sever) -> bool:
     return bool(found) and action.host != action.other
 
 
+def _block(scene: Scene, action: actions.Block) -> bool:
+    if not _is_path(scene, action.source, action.target) or action.transport not in TRANSPORTS:
+        return False
+    scene.world.network.block(action.source, action.target, action.transport)
+    return True
+
+
+def _unblock(scene: Scene, action: actions.Unblock) -> bool:
+    scene.world.network.unblock(action.source, action.target, action.transport)
+    return True
+
+
 def _forget_idle(scene: Scene, action: actions.ForgetIdle) -> bool:
     nat = scene.world.network.nat(action.host)
     if nat is None or action.after_ms < 0:
@@ -138,6 +152,7 @@ def _restart_nat(scene: Scene, action: actions.RestartNat) -> bool:
     if nat is None:
         return False
     nat.restarted_us = scene.world.now_us
+    scene.world.tunnels.moved(action.host)
     return True
 
 
@@ -164,6 +179,8 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.Corrupt: _corrupt,
     actions.BlackHole: _black_hole,
     actions.Sever: _sever,
+    actions.Block: _block,
+    actions.Unblock: _unblock,
     actions.ForgetIdle: _forget_idle,
     actions.RestartNat: _restart_nat,
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sim.packets import EVERYBODY, JOURNEY_MAX, TTL, Branch, Frame, Journey, Place, Plug, Tables, send
+from sim.packets import EVERYBODY, JOURNEY_MAX, TTL, Branch, Exit, Frame, Journey, Place, Plug, Tables, send
 
 A, B, C = 0, 1, 2
 
@@ -29,14 +29,16 @@ def table(host: int, hops: dict[int, int], trees: dict[int, tuple[int | None, tu
         number=host + 1,
         has_port=True,
         is_joined=True,
-        hops={target + 1: address(via) for target, via in hops.items()},
-        trees={
-            source + 1: Branch(None if parent is None else address(parent), tuple(map(address, children)))
-            for source, (parent, children) in trees.items()
-        },
+        hops={target + 1: Exit(address(via), via + 1) for target, via in hops.items()},
+        trees={source + 1: branch(parent, children) for source, (parent, children) in trees.items()},
         plugs={7: Plug((f"c{host}", "ethwe"), mac(host), 7, True, True, True)},
         macs={},
     )
+
+
+def branch(parent: int | None, children: tuple[int, ...]) -> Branch:
+    exits = tuple(Exit(address(child), child + 1) for child in children)
+    return Branch(None, exits) if parent is None else Branch(address(parent), exits, parent + 1)
 
 
 def line() -> list[Tables]:
@@ -97,8 +99,8 @@ def test_a_triangle_of_trees_that_do_not_fit_loses_copies_and_doubles_none() -> 
 
 def test_hosts_that_send_to_each_other_in_circles_end_it_by_counting() -> None:
     nowhere = 9
-    circle = [replace(table(host, {}, {}), hops={nowhere: address((host + 1) % 3)}) for host in (A, B, C)]
-    outside = replace(table(3, {}, {}), hops={nowhere: address(A)}, macs={mac(9): Place(nowhere, 0)})
+    circle = [replace(table(host, {}, {}), hops={nowhere: Exit(address((host + 1) % 3))}) for host in (A, B, C)]
+    outside = replace(table(3, {}, {}), hops={nowhere: Exit(address(A))}, macs={mac(9): Place(nowhere, 0)})
     journey = send([*circle, outside], 3, 7, Frame(mac(3), mac(9)), wires)
     assert [why for _, why in whys(journey)] == ["ttl"]
     assert len(journey.hops) == TTL
@@ -106,14 +108,14 @@ def test_hosts_that_send_to_each_other_in_circles_end_it_by_counting() -> None:
 
 def test_what_comes_back_to_its_source_ends_there() -> None:
     nowhere = 9
-    circle = [replace(table(host, {}, {}), hops={nowhere: address((host + 1) % 3)}) for host in (A, B, C)]
+    circle = [replace(table(host, {}, {}), hops={nowhere: Exit(address((host + 1) % 3))}) for host in (A, B, C)]
     circle[A] = replace(circle[A], macs={mac(9): Place(nowhere, 0)})
     assert whys(send(circle, A, 7, Frame(mac(A), mac(9)), wires)) == [(A, "loop")]
 
 
 def test_back_to_where_it_came_from_it_does_not_go() -> None:
     tables = knowing(line(), A, C=Place(3, 0))
-    tables[B] = replace(tables[B], hops={3: address(A)})
+    tables[B] = replace(tables[B], hops={3: Exit(address(A))})
     assert whys(send(tables, A, 7, Frame(mac(A), mac(C)), wires)) == [(B, "loop")]
 
 
@@ -153,16 +155,71 @@ def test_two_containers_of_a_host_meet_in_its_bridge_and_then_past_it() -> None:
 def test_without_the_reverse_path_check_frames_would_multiply_and_still_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sim.packets.is_from_parent", lambda tree, remote: True)
+    monkeypatch.setattr("sim.packets.is_from_parent", lambda tree, remote, via: True)
     number = 9
     tables = [
-        replace(table(host, {}, {}), trees={number: Branch(None, tuple(address(o) for o in (A, B, C) if o != host))})
+        replace(table(host, {}, {}), trees={number: branch(None, tuple(o for o in (A, B, C) if o != host))})
         for host in (A, B, C)
     ]
     tables[A] = replace(tables[A], number=number)
-    tables.append(replace(tables[B], number=4, trees={number: Branch(None, (address(A), address(B), address(C)))}))
-    tables[B] = replace(tables[B], trees={number: Branch(None, tuple(map(address, (B, C, 3))))})
+    tables.append(replace(tables[B], number=4, trees={number: branch(None, (A, B, C))}))
+    tables[B] = replace(tables[B], trees={number: branch(None, (B, C, 3))})
     journey = send(tables, A, 7, Frame(mac(A), EVERYBODY), wires)
     assert any(count > 1 for count in journey.copies.values())
     assert len(journey.hops) == JOURNEY_MAX
     assert "storm" in [why for _, why in whys(journey)]
+
+
+def sleeves(source: int, number: int) -> tuple[int, int] | None:
+    return number - 1, source + 1
+
+
+def sleeved(tables: list[Tables], *links: tuple[int, int]) -> list[Tables]:
+    """Let the sleeve carry frames between some hosts, and VXLAN between the others."""
+
+    def exit_of(host: int, to: Exit) -> Exit:
+        other = to.number - 1
+        return to._replace(is_sleeved=(host, other) in links or (other, host) in links)
+
+    return [
+        replace(
+            here,
+            has_tap=True,
+            hops={number: exit_of(host, to) for number, to in here.hops.items()},
+            trees={
+                number: replace(tree, children=tuple(exit_of(host, child) for child in tree.children))
+                for number, tree in here.trees.items()
+            },
+        )
+        for host, here in enumerate(tables)
+    ]
+
+
+@pytest.mark.parametrize("links", [((A, B),), ((B, C),), ((A, B), (B, C))])
+def test_frames_pass_any_mix_of_transports(links: tuple[tuple[int, int], ...]) -> None:
+    tables = sleeved(line(), *links)
+    journey = send(tables, A, 7, Frame(mac(A), EVERYBODY), wires, sleeves)
+    assert (received(journey), journey.drops) == ({B: 1, C: 1}, ())
+    known = knowing(tables, A, C=Place(3, 0))
+    assert received(send(known, A, 7, Frame(mac(A), mac(C)), wires, sleeves)) == {C: 1}
+
+
+def test_the_sleeve_has_rules_of_its_own_for_where_a_frame_may_come_from_and_go_to() -> None:
+    tables, frame = sleeved(line(), (A, B)), Frame(mac(A), EVERYBODY)
+    tables[B] = replace(tables[B], trees={1: replace(tables[B].trees[1], parent_number=3)})
+    assert whys(send(tables, A, 7, frame, wires, sleeves)) == [(B, "parent")]
+    tables = knowing(sleeved(line(), (A, B)), A, C=Place(3, 0))
+    tables[B] = replace(tables[B], hops={3: Exit(address(A), 1)})
+    assert whys(send(tables, A, 7, Frame(mac(A), mac(C)), wires, sleeves)) == [(B, "loop")]
+
+
+def test_what_the_sleeve_lacks_has_its_name() -> None:
+    frame = Frame(mac(A), EVERYBODY)
+    tables = sleeved(line(), (A, B))
+    assert whys(send(tables, A, 7, frame, wires)) == [(A, "cut")]
+    without = [replace(tables[A], has_tap=False), *tables[1:]]
+    assert whys(send(without, A, 7, frame, wires, sleeves)) == [(A, "no_tap")]
+    without = [tables[A], replace(tables[B], has_tap=False), tables[C]]
+    assert whys(send(without, A, 7, frame, wires, sleeves)) == [(B, "no_tap")]
+    without = [tables[A], replace(tables[B], has_port=False), tables[C]]
+    assert whys(send(without, A, 7, frame, wires, sleeves)) == [(B, "no_port"), (B, "no_port")]
