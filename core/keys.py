@@ -38,11 +38,11 @@ def session_of(secret: bytes) -> str:
     return blake2b(secret, digest_size=SESSION_SIZE, person=_SESSION).hexdigest()
 
 
-def derive(secret: bytes, label: bytes, direction: bytes, epoch: int) -> bytes:
-    """Return the key (32 bytes) of one use, one direction and one epoch (0 to `EPOCH_MAX`)."""
+def derive(secret: bytes, label: bytes, direction: bytes, epoch: int, size: int = SECRET_SIZE) -> bytes:
+    """Return the key (`size` bytes, at most 64) of one use, one direction and one epoch (0 to `EPOCH_MAX`)."""
     assert len(secret) == SECRET_SIZE, "a whole secret"
     assert direction in (FROM_DIALLER, FROM_ACCEPTOR), "one of two"
-    return blake2b(direction + epoch.to_bytes(4, "big"), digest_size=SECRET_SIZE, key=secret, person=label).digest()
+    return blake2b(direction + epoch.to_bytes(4, "big"), digest_size=size, key=secret, person=label).digest()
 
 
 def next_secret(secret: bytes) -> bytes:

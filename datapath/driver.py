@@ -20,30 +20,36 @@ from core.reconcile.objects import (
     SLEEVE,
     Again,
     AlreadySo,
+    Association,
     Bridge,
     Done,
     Endpoint,
     EndpointAddress,
     EndpointRoute,
     EndpointUp,
+    Guard,
     Hop,
     Identity,
     KernelObject,
     Op,
     OpResult,
     Refused,
+    Seal,
     Tap,
     Tree,
+    Trust,
     Verb,
     VxlanPort,
 )
 from core.types import ShortId
-from datapath import endpoints, links, tap
+from datapath import endpoints, guard, links, tap
+from datapath.esp import Esp, SecretOf
 from datapath.links import Foreign
 from datapath.programs import Neighbour, Programs, TreeValue
 
 RETRY_MS = 100
-PASSING = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ENODEV, errno.ENETDOWN, errno.EINTR)
+PASSING: tuple[int, ...] = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ENODEV, errno.EINTR)
+PASSING += (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH)
 """Errors that another time may not come."""
 HINTS = {
     errno.EPERM: "run the agent as root",
@@ -52,6 +58,10 @@ HINTS = {
     errno.ENOENT: "start the container, or attach it again",
     errno.EADDRINUSE: "find out what uses the UDP port with 'ss -ulnp', or choose another with --port",
     errno.EEXIST: "remove or rename what has that name",
+    errno.ENOSYS: "load the modules esp4 and gcm (CONFIG_INET_ESP, CONFIG_CRYPTO_GCM); the sleeve is used meanwhile",
+    errno.EPROTONOSUPPORT: "load the modules xfrm_user and esp4 (CONFIG_XFRM_USER, CONFIG_INET_ESP)",
+    errno.ENOPKG: "install the package nftables",
+    errno.EKEYREVOKED: "nothing: the next keys are agreed on in time",
 }
 HINT = "see the kernel's log with 'dmesg'"
 
@@ -59,14 +69,17 @@ HINT = "see the kernel's log with 'dmesg'"
 class KernelDriver:
     """The kernel of this host."""
 
-    def __init__(self, bridge: str = "weave", port: int = 6784) -> None:
+    def __init__(self, bridge: str = "weave", port: int = 6784, *, secret_of: SecretOf = lambda _: None) -> None:
+        """`secret_of` returns the link secret of a session, 32 bytes; None when it is not known."""
         self._bridge = bridge
         self._port = port
+        self._esp = Esp(port, secret_of)
         self._opened_ipr: IPRoute | None = None
         self._opened_programs: Programs | None = None
 
     def close(self) -> None:
         """Let go; the kernel goes on forwarding."""
+        self._esp.close()
         if self._opened_programs is not None:
             self._opened_programs.close()
         if self._opened_ipr is not None:
@@ -94,6 +107,7 @@ class KernelDriver:
         bridge_index = bridge["index"] if bridge is not None and links.is_bridge(bridge) else None
         for link in self._ipr.get_links():
             found.extend(endpoints.observe(link, bridge_index, programs))
+        found.extend(self._observe_guard())
         return tuple(found)
 
     def execute(self, op: Op) -> OpResult:
@@ -106,7 +120,7 @@ class KernelDriver:
         except NetlinkError as error:
             return _failure(name, int(error.code), str(error))
         except OSError as error:
-            return _failure(name, error.errno or errno.EIO, str(error))
+            return _failure(name, error.errno or errno.EIO, error.strerror or str(error))
         return Done() if changed else AlreadySo()
 
     def remove_all(self) -> None:
@@ -123,10 +137,17 @@ class KernelDriver:
             with contextlib.suppress(Foreign):
                 # Somebody else's may stay: it was never of ours.
                 links.remove(self._ipr, name, is_ours)
+        self._esp.remove_all()
+        guard.remove()
 
     def drops(self) -> dict[str, int]:
         """Return frames dropped by our programs, by reason. Raises: OSError."""
         return self._programs.drops()
+
+    def guard_drops(self) -> dict[str, int]:
+        """Return packets dropped by the guard since its rules were made: `input`, `output`. Raises: OSError."""
+        table = guard.observe()
+        return {} if table is None else dict(table.drops)
 
     @property
     def _port_name(self) -> str:
@@ -169,6 +190,14 @@ class KernelDriver:
                 return endpoints.bring_up(item)
             case EndpointRoute():
                 return endpoints.add_route(item)
+            case Guard(port):
+                ensure = lambda: guard.ensure(port)  # noqa: E731
+            case Trust(address):
+                ensure = lambda: guard.admit(guard.TRUSTED, address)  # noqa: E731
+            case Seal():
+                ensure = lambda: self._esp.ensure_seal(item)  # noqa: E731
+            case Association():
+                ensure = lambda: self._esp.ensure_association(self._ipr, item)  # noqa: E731
             case _:
                 raise Foreign(f"{' '.join(item.key)}: not known to this driver")
         ensure()
@@ -200,8 +229,25 @@ class KernelDriver:
                 return endpoints.bring_down(item)
             case EndpointRoute():
                 return endpoints.remove_route(item)
+            case Guard():
+                return guard.remove()
+            case Trust(address):
+                return guard.expel(guard.TRUSTED, address)
+            case Seal():
+                return self._esp.remove_seal(item)
+            case Association():
+                return self._esp.remove_association(item)
             case _:
                 raise Foreign(f"{' '.join(item.key)}: not known to this driver")
+
+    def _observe_guard(self) -> list[KernelObject]:
+        table = guard.observe()
+        sealed = () if table is None else table.sealed
+        found: list[KernelObject] = [*self._esp.seals(sealed), *self._esp.associations(self._ipr)]
+        if table is not None:
+            found.append(Guard(table.port or self._port, table.is_whole))
+            found.extend(Trust(address) for address in table.trusted)
+        return found
 
     def _set_hop(self, item: Hop) -> bool:
         if item.port != self._port:
@@ -231,7 +277,7 @@ def _tree(source: ShortId, value: TreeValue) -> Tree:
 
 def _failure(name: str, number: int, text: str) -> OpResult:
     what = f"{name}: {os.strerror(number).lower()}"
-    if number in PASSING:
-        return Again(RETRY_MS, what)
     detail = "" if os.strerror(number).lower() in text.lower() else f" ({text})"
+    if number in PASSING:
+        return Again(RETRY_MS, what + detail)
     return Refused(what + detail, HINTS.get(number, HINT))

@@ -8,11 +8,14 @@ import os
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from datapath import syscall, tap
+from datapath import guard, syscall, tap
+from datapath.xfrm import KEY_SIZE, SALT_SIZE, Selector, State, Xfrm
 
 TRIAL_NAME = "weave-probe"
 TRIAL_PORT = 65_399
 """A UDP port that is not opened, for the trial device is never brought up."""
+TRIAL_SPI = 0xFFFF_FEED
+"""Of an association between loopback addresses, removed at once."""
 
 
 def missing_features() -> tuple[str, ...]:
@@ -30,6 +33,30 @@ def missing_features() -> tuple[str, ...]:
     with IPRoute() as ipr:
         missing.extend(_missing_devices(ipr))
     return tuple(missing)
+
+
+def has_esp() -> bool:
+    """Say whether this kernel can encrypt VXLAN."""
+    return not why_no_esp()
+
+
+def why_no_esp() -> str:
+    """Return why this kernel cannot encrypt VXLAN, with what to do; empty when it can."""
+    selector = Selector("127.0.0.1", None, TRIAL_PORT)
+    trial = State(selector, "127.0.0.1", "127.0.0.2", TRIAL_SPI, guard.reqid_of(TRIAL_PORT))
+    try:
+        with Xfrm() as xfrm:
+            xfrm.remove_state(trial)
+            xfrm.add_state(trial, os.urandom(KEY_SIZE + SALT_SIZE))
+            xfrm.remove_state(trial)
+    except OSError as error:
+        return (
+            f"this kernel has no ESP with AES-GCM ({error.strerror}): load the modules esp4 and gcm, "
+            "or enable CONFIG_XFRM_USER, CONFIG_INET_ESP and CONFIG_CRYPTO_GCM"
+        )
+    if not guard.can_seal(TRIAL_PORT):
+        return "nftables cannot tell ESP from plain packets here: load the module nft_xfrm (CONFIG_NFT_XFRM)"
+    return ""
 
 
 def _missing_devices(ipr: IPRoute) -> list[str]:

@@ -189,6 +189,8 @@ class Guard:
 
     port: int
     """UDP port of the overlay device."""
+    is_whole: bool = True
+    """All rules are there. What is observed may lack some; nobody desires so."""
 
     stage = Stage.GUARD
 
@@ -223,6 +225,8 @@ class Seal:
     """UDP port of the overlay device."""
     spi: int
     """Of the association that we send by, which the neighbour has chosen; 0 while there is none."""
+    is_whole: bool = True
+    """Both policies and the exception are there. What is observed may lack some of that; nobody desires so."""
 
     stage = Stage.TUNNEL
 
@@ -248,6 +252,8 @@ class Association:
     """From whose secret the key is made."""
     epoch: int
     """Which key of that session, ascending from 0."""
+    from_dialler: bool
+    """For what that side sends which dialled the session's connection: each direction has keys of its own."""
 
     stage = Stage.GUARD
 

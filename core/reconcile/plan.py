@@ -20,6 +20,7 @@ from core.reconcile.objects import (
     EndpointAddress,
     EndpointRoute,
     EndpointUp,
+    Guard,
     Hop,
     Identity,
     KernelObject,
@@ -140,4 +141,4 @@ def _fits_in_place(before: KernelObject, after: KernelObject) -> bool:
         return replace(before, is_whole=True) == after
     if isinstance(before, Tap) and isinstance(after, Tap):
         return before.port == after.port
-    return isinstance(before, Bridge | Identity | Tunnel | Seal | Hop | Tree)
+    return isinstance(before, Bridge | Identity | Guard | Tunnel | Seal | Hop | Tree)

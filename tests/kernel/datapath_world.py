@@ -76,7 +76,8 @@ class Host(Namespace):
         super().__init__()
         self.number = ShortId(number)
         self.containers: list[Namespace] = []
-        self.driver = self.run(lambda: KernelDriver("weave", PORT))
+        self.secrets: dict[str, bytes] = {}
+        self.restart()
 
     def execute(self, verb: Verb, item: KernelObject) -> OpResult:
         return self.run(lambda: self.driver.execute(Op(verb, item)))
@@ -91,7 +92,7 @@ class Host(Namespace):
 
     def restart(self) -> None:
         """Lose the driver without a farewell, and start another."""
-        self.driver = self.run(lambda: KernelDriver("weave", PORT))
+        self.driver = self.run(lambda: KernelDriver("weave", PORT, secret_of=self.secrets.get))
 
     def remove(self) -> None:
         for container in self.containers:
@@ -128,6 +129,20 @@ def cable(one: Host, other: Host, subnet: int) -> tuple[str, str]:
         sh("ip", "-n", host.name, "addr", "add", f"{address}/30", "dev", device)
         sh("ip", "-n", host.name, "link", "set", device, "up")
     return addresses
+
+
+def pair() -> tuple[Host, Host, tuple[str, str]]:
+    """Return A–B with one container each, 10.32.0.1 and 10.32.0.2, and their addresses on the cable."""
+    a, b = Host(1), Host(2)
+    addresses = cable(a, b, 1)
+    for host, other, address in ((a, b, addresses[1]), (b, a, addresses[0])):
+        host.create(*devices(host.number), Hop(other.number, other.number, address, PORT))
+        host.create(Tree(host.number, None, ((other.number, address),)), Tree(other.number, address, ()))
+        container = Namespace()
+        host.containers.append(container)
+        sh("ip", "-n", container.name, "link", "set", "lo", "up")
+        host.create(*endpoint(container, host.number, f"10.32.0.{host.number}/12"))
+    return a, b, addresses
 
 
 def line_of_three() -> tuple[Host, Host, Host]:
