@@ -93,8 +93,8 @@ class Handshake:
         self._agreed: Agreed | None = None
         self._our_proof = self._their_proof = b""
         self._has_tried = False
-        self._next = self._heard_preamble
-        self.wants = PREAMBLE_SIZE
+        self._next = self._heard_magic
+        self.wants = len(MAGIC)
         """Bytes to receive next."""
         self.outcome: Agreed | Refused | None = None
         """How it ended; None while it goes on."""
@@ -128,12 +128,17 @@ class Handshake:
             why = f"{why} in the handshake"
         return self._refuse(why)
 
-    def _heard_preamble(self, data: bytes) -> bytes:
-        if not data.startswith(MAGIC):
+    def _heard_magic(self, data: bytes) -> bytes:
+        # On its own, so that who speaks something else need not say 40 bytes of it to learn that.
+        if data == MAGIC:
+            self.wants, self._next = PREAMBLE_SIZE - len(MAGIC), self._heard_preamble
+        else:
             self._refuse("it does not begin as a peer does")
-            return b""
+        return b""
+
+    def _heard_preamble(self, data: bytes) -> bytes:
         reply = b"" if self._is_dialler else self._preamble
-        least, greatest, flags = data[len(MAGIC) : len(MAGIC) + 3]
+        least, greatest, flags = data[:3]
         has_password = bool(flags & HAS_PASSWORD)
         if max(least, VERSION_MIN) > min(greatest, VERSION_MAX):
             ours = f"{VERSION_MIN}..{VERSION_MAX}"
@@ -144,7 +149,7 @@ class Handshake:
             self._refuse("it sends our own words back")
         else:
             self._version = min(greatest, VERSION_MAX)
-            first, second = (self._preamble, data) if self._is_dialler else (data, self._preamble)
+            first, second = (self._preamble, MAGIC + data) if self._is_dialler else (MAGIC + data, self._preamble)
             self._transcript = first + second
             if has_password:
                 # The acceptor says nothing before it has heard a share, so that it has to say less to strangers.

@@ -174,7 +174,7 @@ def test_garbage_on_the_control_port_closes_that_connection_only(lab: Lab) -> No
         "s.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n'); s.recv(65536); s.recv(65536)"
     )
     lab.run("B", "python3", "-c", program, timeout_s=20)
-    eventually(lambda: "protocol violation" in good(lab, "status", "connections"))
+    eventually(lambda: "it does not begin as a peer does" in good(lab, "status", "connections"))
     assert good(lab, "status", "peers") == before
 
 

@@ -10,6 +10,8 @@ from adapters.mesh import sealed as module
 from adapters.mesh.framing import FrameReader, packed
 from adapters.mesh.sealed import OVERHEAD, SealedChannel
 from core.errors import PeerFault
+from core.keys import CONTROL as CONTROL_LABEL
+from core.keys import FROM_ACCEPTOR, FROM_DIALLER, derive
 from core.messages import Heartbeat
 from core.wire import FRAME_SIZE_MAX, encode
 
@@ -126,6 +128,7 @@ def test_a_key_that_is_gone_cannot_be_had_from_what_is_left(monkeypatch: pytest.
     kept = one.seal(b"first"), one.seal(b"last under this key")
     left = [getattr(direction, name) for direction in (one._out, one._in) for name in ("key", "_secret")]
     assert CONTROL not in left
+    left += [derive(secret, CONTROL_LABEL, way, 0) for secret in left for way in (FROM_DIALLER, FROM_ACCEPTOR)]
     # Whoever takes the channel over as it is now, in either role, does not open what was sealed before.
     for index, sealed in enumerate(kept):
         for key in left:
