@@ -101,3 +101,14 @@ def test_metrics_go_by_their_old_names() -> None:
     assert "weave_max_ips 256.0" in lines
     assert "weave_connection_terminations_total 0.0" in lines
     assert "weave_ipam_unreachable_count 0.0" in lines
+
+
+def test_encryption_and_trusted_subnets_are_shown() -> None:
+    status = snapshot()
+    config = replace(status.config, has_password=True, trusted=("10.0.0.0/8", "192.168.0.0/24"))
+    shown = replace(status, config=config)
+    lines = [line.strip() for line in text.status_text(shown).splitlines()]
+    assert "Encryption: enabled" in lines
+    assert "TrustedSubnets: 10.0.0.0/8, 192.168.0.0/24" in lines
+    router = report(shown)["Router"]
+    assert (router["Encryption"], router["TrustedSubnets"]) == (True, ["10.0.0.0/8", "192.168.0.0/24"])
