@@ -1,7 +1,7 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh Debian 12.
 VENV := .venv
 PY := $(VENV)/bin/python
-TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel tests/docker
+TIERS := tests/arch tests/unit tests/laws tests/sim tests/kernel tests/vm tests/docker
 
 .PHONY: demo test lint bench mutants setup bpf clean
 

@@ -149,6 +149,10 @@ class KernelDriver:
         table = guard.observe()
         return {} if table is None else dict(table.drops)
 
+    def carried(self) -> dict[tuple[str, ...], int]:
+        """Return the bytes that each association of ours has carried, by its key. Raises: OSError."""
+        return self._esp.carried()
+
     @property
     def _port_name(self) -> str:
         return f"vxlan-{self._port}"

@@ -172,25 +172,25 @@ class Xfrm:
                 data = self._socket.recv(RECEIVE_SIZE)
             except TimeoutError as error:
                 raise BlockingIOError(errno.EAGAIN, "the kernel's IPsec did not answer") from error
-            for kind_of, flags_of, sequence, body in split(data):
+            for kind_of, sequence, body in split(data):
                 if sequence != self._sequence:
                     # The rest of an answer that somebody stopped reading.
                     continue
                 if kind_of == ERROR:
-                    raise_error(body, flags_of)
+                    raise_error(body)
                 if kind_of in (ERROR, DONE):
                     return
                 yield body
 
 
-def split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield kind, flags, sequence number and payload of each message."""
+def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield kind, sequence number and payload of each message."""
     at = 0
     while at + HEADER.size <= len(data):
-        length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
+        length, kind, _, sequence, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size:
             return
-        yield kind, flags, sequence, data[at + HEADER.size : at + length]
+        yield kind, sequence, data[at + HEADER.size : at + length]
         at += (length + 3) & ~3
 
 
@@ -205,7 +205,7 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
-def raise_error(body: bytes, flags: int) -> None:
+def raise_error(body: bytes) -> None:
     """Raise what an acknowledgement says, in the kernel's words. Raises: OSError unless it says that all is well."""
     number = -struct.unpack_from("=i", body)[0]
     if number == 0:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from core.reconcile.objects import (
+    Again,
     Bridge,
     Done,
     Endpoint,
@@ -32,6 +34,8 @@ from datapath.driver import KernelDriver
 T = TypeVar("T")
 MTU = 1376
 PORT = 6784
+AGAIN_MAX = 20
+"""Tries: a kernel may have no memory at hand for an element of a map, and take it from the next millisecond on."""
 _numbers = itertools.count(1)
 
 
@@ -85,6 +89,11 @@ class Host(Namespace):
     def create(self, *items: KernelObject) -> None:
         for item in items:
             result = self.execute(Verb.CREATE, item)
+            for _ in range(AGAIN_MAX):
+                if not isinstance(result, Again):
+                    break
+                time.sleep(result.after_ms / 1000)
+                result = self.execute(Verb.CREATE, item)
             assert result == Done(), f"{item}: {result}"
 
     def observe(self) -> tuple[KernelObject, ...]:
