@@ -346,8 +346,11 @@ def test_too_big_is_taken_even_with_our_own_number_and_teaches_nothing(line: Sle
         ping(container, "10.32.0.2")
         container.sh("ip", "route", "flush", "cache")
     before = place_of(line.b, MACS[1])
+    here = place_of(line.b, MACS[2])
+    assert here is not None
+    outer = here[1]
     about = frame(MACS[1], MACS[2], ipv4_datagram("10.32.0.2", "10.32.0.1"), 0x0800)
-    for source in (2, 3):
+    for source in (2, 3, 2):
         listener = ear(line.containers[1], "ethwe", 0x0800)
         answer = too_big(about, 1200)
         with only_drops(line.b):
@@ -355,6 +358,8 @@ def test_too_big_is_taken_even_with_our_own_number_and_teaches_nothing(line: Sle
         assert heard(listener, answer[14:]) == 1, source
         listener.close()
         assert place_of(line.b, MACS[1]) == before == (1, 0)
+        # Once more when it is not known where the container is.
+        line.b.run(lambda: line.b.driver._programs.forget_interface(outer))
     with only_drops(line.b, loop=1):
         write(line.taps[2], Tagged(3, 2, 2, 63, about).pack())
 
@@ -434,3 +439,7 @@ def test_a_frame_of_nobody_is_dropped(line: SleeveLine) -> None:
         write(line.taps[2], Tagged(0, 3, 2, 9, raw).pack())
         write(line.taps[2], Tagged(3, 0, 2, 9, raw).pack())
         write(line.taps[2], raw)
+    whole = Tagged(3, 3, 2, 9, raw).pack()
+    with only_drops(line.b, tags=3):
+        for at in (12, 16, 20):
+            write(line.taps[2], whole[:at] + b"\x81\x00" + whole[at + 2 :])
