@@ -20,7 +20,7 @@ PROJECT = frozenset((*PACKAGES, "tests"))
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "crdt": frozenset({"crdt", "sortedcontainers"}),
     "core": frozenset({"core", "crdt", "msgpack"}),
-    "datapath": frozenset({"datapath", "core", "pyroute2"}),
+    "datapath": frozenset({"datapath", "core", "msgpack", "nacl", "pyroute2"}),
     "adapters": frozenset(
         {"adapters", "core", "crdt", "aiohttp", "dnslib", "msgpack", "nacl", "prometheus_client", "spake2"}
     ),

@@ -1,0 +1,114 @@
+"""Sealing one datagram: AEGIS-128L, ChaCha20-Poly1305, or no cipher at all.
+
+The datagram's header, 16 bytes, is the nonce; whoever makes headers never makes one twice under one key. Works on C
+pointers, for PyNaCl's own functions copy and take ten times as long. Source: RFC 8439; draft-irtf-cfrg-aegis-aead;
+measured in issue 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacl._sodium import ffi, lib
+
+PLAIN, AEGIS, CHACHA = 0, 1, 2
+"""Ciphers, as written in headers."""
+HEADER_SIZE = 16
+"""Bytes of a datagram's header."""
+TOKEN_SIZE = 8
+"""Bytes that stand behind a plain body: who does not see datagrams cannot forge them."""
+TAG_SIZES = {PLAIN: TOKEN_SIZE, AEGIS: 32, CHACHA: 16}
+"""Bytes behind a body, by cipher."""
+KEY_SIZES = {PLAIN: TOKEN_SIZE, AEGIS: 16, CHACHA: 32}
+"""Bytes of a key, by cipher."""
+CHACHA_NONCE_AT = 4
+"""Its nonce is the last 12 bytes of the header, which hold the counter; all 16 are authenticated."""
+CPU_INFO = Path("/proc/cpuinfo")
+
+Pointer = Any
+"""`unsigned char *` of cffi, which has no types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aead:
+    """A cipher with a key."""
+
+    cipher: int
+    """Which."""
+    tag_size: int
+    """Bytes behind the body."""
+    seal: Callable[[Pointer, Pointer, Pointer, int], None]
+    """Given header, place for the sealed body, body and its size: writes size + `tag_size` bytes. No overlap."""
+    open: Callable[[Pointer, Pointer, int, Pointer], bool]
+    """Given header, sealed body, its size with tag and place for the body: says whether it is authentic. What is
+    written when it is not means nothing."""
+    wipe: Callable[[], None]
+    """Forgets the key; nothing else may be called afterwards."""
+
+
+def make(cipher: int, key: bytes) -> Aead:
+    """Return a cipher with a key of `KEY_SIZES` bytes."""
+    assert len(key) == KEY_SIZES[cipher], "a key of another cipher"
+    return _MAKERS[cipher](key)
+
+
+def is_aegis_fast() -> bool:
+    """Say whether this machine computes AES in hardware and the library has AEGIS; without, ChaCha20 is faster."""
+    if not hasattr(lib, "crypto_aead_aegis128l_encrypt"):
+        return False
+    for line in CPU_INFO.read_text(errors="replace").splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return "aes" in words.split()
+    return False
+
+
+def _aegis(key: bytes) -> Aead:
+    held, null = ffi.new("unsigned char[]", key), ffi.NULL
+    encrypt, decrypt = lib.crypto_aead_aegis128l_encrypt, lib.crypto_aead_aegis128l_decrypt
+
+    def seal(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
+        encrypt(sealed, null, body, size, null, 0, null, header, held)
+
+    def open_(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
+        return bool(decrypt(body, null, null, sealed, size, null, 0, header, held) == 0)
+
+    return Aead(AEGIS, TAG_SIZES[AEGIS], seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+
+
+def _chacha(key: bytes) -> Aead:
+    held, null = ffi.new("unsigned char[]", key), ffi.NULL
+    encrypt, decrypt = lib.crypto_aead_chacha20poly1305_ietf_encrypt, lib.crypto_aead_chacha20poly1305_ietf_decrypt
+
+    def seal(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
+        encrypt(sealed, null, body, size, header, HEADER_SIZE, null, header + CHACHA_NONCE_AT, held)
+
+    def open_(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
+        nonce = header + CHACHA_NONCE_AT
+        return bool(decrypt(body, null, null, sealed, size, header, HEADER_SIZE, nonce, held) == 0)
+
+    return Aead(CHACHA, TAG_SIZES[CHACHA], seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+
+
+def _plain(key: bytes) -> Aead:
+    held = ffi.new("unsigned char[]", key)
+    move, compare = ffi.memmove, lib.sodium_memcmp
+
+    def seal(_: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
+        move(sealed, body, size)
+        move(sealed + size, held, TOKEN_SIZE)
+
+    def open_(_: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
+        size -= TOKEN_SIZE
+        if size < 0 or compare(sealed + size, held, TOKEN_SIZE) != 0:
+            return False
+        move(body, sealed, size)
+        return True
+
+    return Aead(PLAIN, TOKEN_SIZE, seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+
+
+_MAKERS: dict[int, Callable[[bytes], Aead]] = {PLAIN: _plain, AEGIS: _aegis, CHACHA: _chacha}

@@ -1,0 +1,199 @@
+"""Frames into datagrams.
+
+A super-frame is sealed slice by slice, ascending: the template of each is written over the tail of the slice before,
+which is sealed already, so no payload is copied. Small frames to one neighbour are bundled. Datagrams of one size lie
+one behind the other, for the kernel to cut (UDP_SEGMENT).
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator
+
+from datapath.sleeve import datagram, frame
+from datapath.sleeve.aead import HEADER_SIZE
+from datapath.sleeve.buffer import Buffer
+from datapath.sleeve.datagram import CONTROL, FRAG, PACK, RUN_MAX, SEG, STEP
+from datapath.sleeve.keys import SendKeys
+
+CAPACITY_MIN = 544
+"""Bytes of UDP payload that every path must carry: IPv4's 576 without IP and UDP headers, a multiple of 8."""
+CAPACITY_MAX = 65_504
+"""Bytes of UDP payload that UDP over IPv4 can carry, a multiple of 8."""
+SEGMENTS_MAX = 64
+"""Datagrams that kernels before 6.9 cut from one call."""
+SEND_MAX = 65_507
+"""Bytes that the kernel takes in one call."""
+OUT_SIZE = 1 << 18
+"""Bytes of all datagrams made from one frame, at the smallest capacity with the largest template and to spare."""
+BUNDLES_MAX = 40
+"""Datagrams collected before they are sent."""
+LENGTH = struct.Struct("<H")
+COUNTER_SPACE = 1 << 44
+"""Counters per incarnation of a tunnel: years of what a core can seal."""
+INCARNATION_MAX = 1 << 20
+"""Incarnations of tunnels in the life of an agent."""
+
+
+class Sending:
+    """What one tunnel needs to seal."""
+
+    def __init__(self, keys: SendKeys, receiver: int, incarnation: int) -> None:
+        assert 0 <= incarnation < INCARNATION_MAX, "counters would come again"
+        self.keys = keys
+        """Current key."""
+        self.receiver = receiver
+        """How the neighbour knows this tunnel, 32 bits."""
+        self.counter = incarnation * COUNTER_SPACE
+        """Of the next datagram."""
+        self._end = self.counter + COUNTER_SPACE
+        self.capacity = CAPACITY_MIN
+        """Bytes of UDP payload that get through, a multiple of 8."""
+
+    @property
+    def room(self) -> int:
+        """Bytes of a body."""
+        return self.capacity - HEADER_SIZE - self.keys.aead.tag_size
+
+    def take(self, count: int) -> int:
+        """Return the first of `count` fresh counters."""
+        first = self.counter
+        self.counter += count
+        assert self.counter <= self._end, "all counters of this incarnation are used"
+        return first
+
+    def word(self, kind: int, template: int = 0, total: int = 1) -> int:
+        """Return the first word of a header."""
+        keys = self.keys
+        return datagram.first_word(
+            kind, keys.aead.cipher, keys.epoch, template=template, receiver=self.receiver, total=total
+        )
+
+
+class Sealer:
+    """Seals into one buffer, `out`; what lies there is sent before anything else is sealed."""
+
+    def __init__(self) -> None:
+        self.out = Buffer(OUT_SIZE)
+        """Datagrams, ready to go."""
+        self.frame = Buffer(frame.FRAME_SIZE_MAX + 8 - frame.FRAME_SIZE_MAX % 8)
+        """A frame read from the TAP, from its start; sealing destroys it."""
+        self._body = Buffer(1 << 16)
+        self._used = 0
+        self._bundles = 0
+        self._open: Sending | None = None
+
+    def seal_super_frame(self, sending: Sending, size: int) -> tuple[int, int] | None:
+        """Seal the super-frame in `frame`; return bytes and spacing of the datagrams. None when it cannot be cut."""
+        view = self.frame.view[:size]
+        template = frame.template_size(view)
+        # The spacing is a multiple of 8, for headers are written and read as words.
+        slice_size = sending.room - template
+        if template and frame.gso(view) == frame.GSO_UDP:
+            # A datagram of theirs must stay whole.
+            slice_size -= slice_size % frame.gso_size(view)
+        if template == 0 or slice_size <= 0 or size - template > slice_size * RUN_MAX:
+            return None
+        frame.set_slice(view, slice_size)
+        return self._seal_run(sending, SEG, size, template, slice_size)
+
+    def seal_pieces(self, sending: Sending, size: int) -> tuple[int, int]:
+        """Seal the frame in `frame` in pieces; return bytes and spacing of the datagrams."""
+        return self._seal_run(sending, FRAG, size, 0, sending.room & ~7)
+
+    def seal_control(self, sending: Sending, body: bytes, size: int = 0) -> int:
+        """Seal a message, with zeros up to `size` bytes of datagram when that is more; return its bytes."""
+        assert self._open is None, "a bundle is open"
+        length = max(len(body), size - HEADER_SIZE - sending.keys.aead.tag_size)
+        self._body.view[:length] = body + bytes(length - len(body))
+        return self._seal_one(sending, CONTROL, 0, length)
+
+    def fits(self, sending: Sending, size: int) -> bool:
+        """Say whether a frame of `size` bytes goes into one datagram."""
+        return size + LENGTH.size <= sending.room
+
+    def bundle(self, sending: Sending, size: int) -> bool:
+        """Put the frame in `frame`, which fits, into the open bundle; say whether `close` must come first, and then
+        this again."""
+        if self._open is not sending and self._open is not None:
+            return False
+        room = sending.room
+        if self._used + LENGTH.size + size > room:
+            limit = min(BUNDLES_MAX, SEND_MAX // sending.capacity)
+            if self._bundles + 1 >= limit:
+                return False
+            self._pad(room)
+            self._seal_one(sending, PACK, self._bundles * sending.capacity, room)
+            self._bundles += 1
+            self._used = 0
+        self._open = sending
+        at = self._used
+        LENGTH.pack_into(self._body.data, at, size)
+        self._body.view[at + 2 : at + 2 + size] = self.frame.view[:size]
+        self._used = at + 2 + size
+        return True
+
+    def close(self) -> tuple[Sending, int, int] | None:
+        """Seal what is bundled; return for whom, bytes and spacing of the datagrams. None when nothing is."""
+        sending = self._open
+        if sending is None:
+            return None
+        at = self._bundles * sending.capacity
+        total = at + self._seal_one(sending, PACK, at, self._used)
+        self._used, self._bundles, self._open = 0, 0, None
+        return sending, total, sending.capacity
+
+    def _pad(self, room: int) -> None:
+        self._body.view[self._used : room] = bytes(room - self._used)
+
+    def _seal_one(self, sending: Sending, kind: int, at: int, size: int) -> int:
+        aead = sending.keys.aead
+        self.out.words[at // 8] = sending.word(kind)
+        self.out.words[at // 8 + 1] = sending.take(1)
+        aead.seal(self.out.pointer(at), self.out.pointer(at + HEADER_SIZE), self._body.pointer(0), size)
+        return HEADER_SIZE + size + aead.tag_size
+
+    def _seal_run(self, sending: Sending, kind: int, size: int, template: int, slice_size: int) -> tuple[int, int]:
+        aead, out = sending.keys.aead, self.out
+        count = max(1, -(-(size - template) // slice_size))
+        assert count <= RUN_MAX, "more datagrams than a run has"
+        body = template + slice_size
+        spacing = HEADER_SIZE + body + aead.tag_size
+        self._write_headers(sending, sending.word(kind, template, count), count, spacing)
+        headers, bodies = out.pointers(spacing), out.pointers(spacing, HEADER_SIZE)
+        plain, seal = self.frame.pointers(slice_size), aead.seal
+        last = count - 1
+        if template:
+            head = bytes(self.frame.view[:template])
+            places = self.frame.slices(slice_size, template)
+            for index in range(last):
+                places[index][:] = head
+                seal(headers[index], bodies[index], plain[index], body)
+            places[last][:] = head
+        else:
+            for index in range(last):
+                seal(headers[index], bodies[index], plain[index], body)
+        rest = size - last * slice_size
+        seal(headers[last], bodies[last], plain[last], rest)
+        return last * spacing + HEADER_SIZE + rest + aead.tag_size, spacing
+
+    def _write_headers(self, sending: Sending, word: int, count: int, spacing: int) -> None:
+        first = sending.take(count)
+        words = array("Q", range(word, word + count * STEP, STEP))
+        counters = array("Q", range(first, first + count))
+        if spacing % 8 == 0:
+            step = spacing // 8
+            stop = (count - 1) * step + 1
+            self.out.words[0:stop:step] = memoryview(words)
+            self.out.words[1 : stop + 1 : step] = memoryview(counters)
+            return
+        for index in range(count):
+            struct.pack_into("<QQ", self.out.data, index * spacing, words[index], counters[index])
+
+
+def calls(total: int, spacing: int) -> Iterator[tuple[int, int]]:
+    """Return the stretches, from and to, in which datagrams are handed to the kernel."""
+    step = spacing * max(1, min(SEGMENTS_MAX, SEND_MAX // spacing))
+    for start in range(0, total, step):
+        yield start, min(total, start + step)
