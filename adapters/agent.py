@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from adapters.clock import now
@@ -24,15 +25,16 @@ from adapters.loop import Heart, Loop
 from adapters.mesh.keyring import Keyring
 from adapters.mesh.transport import Transport, TransportError
 from adapters.recorder import RecordedHeart, Recorder
-from adapters.settings import LEVELS, Settings
+from adapters.settings import LEVELS, MTU_MIN, MTU_OVERHEAD, Settings
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
 from core.replica import Replica
 from core.types import RequestId
 from datapath.driver import KernelDriver
 from datapath.observe import Monitor
-from datapath.probe import missing_features
-from datapath.routes import overlapping_route
+from datapath.probe import missing_features, why_no_esp
+from datapath.routes import overlapping_route, underlay_mtu
+from datapath.sleeve.process import Sleeve
 
 LOOK_S = 5.0
 """Between two looks whether the containers' namespaces still exist."""
@@ -52,6 +54,7 @@ def run(settings: Settings, ready_fd: int | None = None, key: bytes | None = Non
     try:
         # Before there is an event loop: netlink sockets cannot be opened inside one.
         warning = _check_host(settings)
+        settings = _suited_to_host(settings)
         asyncio.run(_Agent(settings, warning, key).run(lambda text: _tell(ready_fd, text)))
     except (StartError, JournalError, TransportError, ControlError) as error:
         print(f"FATA: {error}", file=sys.stderr, flush=True)
@@ -99,7 +102,10 @@ class _Agent:
         if settings.record is not None:
             recorder = Recorder(settings.record, size_max=settings.record_size_max, note=self._note)
             heart = RecordedHeart(heart, recorder)
-        driver = KernelDriver(config.bridge, config.port + 1)
+        sleeve = Sleeve()
+        driver = KernelDriver(
+            config.bridge, config.port + 1, host=settings.host, secret_of=self._keyring.secret_of, sleeve=sleeve
+        )
         self._loop = loop = Loop(heart, journal, driver, answer=self._answer, note=self._note)
         transport = loop.transport = Transport(
             loop.report, port=config.port, host=settings.host, key=self._key, keyring=self._keyring
@@ -111,6 +117,7 @@ class _Agent:
             await transport.start()
             await control.start()
             asyncio_loop.add_reader(monitor.fileno(), self._kernel_told, monitor)
+            asyncio_loop.add_reader(sleeve.fileno(), self._sleeve_told, sleeve)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio_loop.add_signal_handler(number, loop.stop)
             self._note("INFO", f"weave {config.version}; our name is {config.peer}({config.nickname})")
@@ -130,6 +137,7 @@ class _Agent:
             if watching is not None:
                 watching.cancel()
             asyncio_loop.remove_reader(monitor.fileno())
+            asyncio_loop.remove_reader(sleeve.fileno())
             monitor.close()
             await control.close()
             await transport.close()
@@ -165,6 +173,14 @@ class _Agent:
         if monitor.read():
             self._loop.report(KernelChanged())
 
+    def _sleeve_told(self, sleeve: Sleeve) -> None:
+        deaths = sleeve.deaths
+        for event in sleeve.read():
+            self._loop.report(event)
+        if sleeve.deaths > deaths:
+            self._note("WARN", f"the sleeve's process died, another one starts: {sleeve.trouble or 'no reason given'}")
+            self._loop.report(KernelChanged())
+
     async def _watch_namespaces(self) -> None:
         """Report containers whose namespaces are gone, at start and every now and then."""
         while True:
@@ -176,6 +192,14 @@ class _Agent:
         for item in self._replica.attachments.describe():
             if not os.path.exists(item.netns):
                 yield item.container
+
+
+def _suited_to_host(settings: Settings) -> Settings:
+    """Fill in what depends on the host."""
+    config = replace(settings.config, esp=settings.config.has_password and not why_no_esp())
+    if settings.mtu_is_default:
+        config = replace(config, mtu=max(MTU_MIN, underlay_mtu(config.targets) - MTU_OVERHEAD))
+    return replace(settings, config=config)
 
 
 def _check_host(settings: Settings) -> str:

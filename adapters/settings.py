@@ -27,7 +27,10 @@ METRICS_ADDRESS = "127.0.0.1:6782"
 RUNTIME_DIRECTORY = "/var/run/weave"
 DATA_DIRECTORY = "/var/lib/weave"
 SOCKET = "control.sock"
-MTU_DEFAULT = 1376
+MTU_OVERHEAD = 124
+"""Bytes of an underlay packet that containers leave free: enough for VXLAN in ESP (87), and for the sealed sleeve (110)
+even behind the eight bytes of PPPoE. With Ethernet's 1500 it makes Weave Net's 1376."""
+MTU_DEFAULT = 1500 - MTU_OVERHEAD
 MTU_MIN, MTU_MAX = 576, 65_485
 """An IPv4 host must take 576 bytes; above, the outer headers no longer fit into 65,535."""
 RANGE_PREFIX_MAX = 30
@@ -62,6 +65,8 @@ class Settings:
     """Least important level that is logged."""
     range_is_default: bool
     """The address range was not asked for."""
+    mtu_is_default: bool
+    """The MTU was not asked for, and follows that of the links to other hosts."""
     record: Path | None
     """Where to record what the heart is told; None for nowhere."""
     record_size_max: int
@@ -93,6 +98,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
     port = _port(asked.port if asked.port is not None else env.get("WEAVE_PORT") or DEFAULT_PORT)
     data = Path(asked.data_dir or env.get("WEAVE_DATA_DIR") or DATA_DIRECTORY)
     universe, default_subnet = _ranges(asked)
+    mtu = asked.mtu or env.get("WEAVE_MTU")
     config = Config(
         peer=peer_name(asked.name) if asked.name else derived_peer_name(data),
         nickname=asked.nickname or socket.gethostname(),
@@ -103,9 +109,10 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         universe=universe,
         default_subnet=default_subnet,
         seed=seed_mode(asked.ipalloc_init or "consensus"),
-        mtu=_number("--mtu", asked.mtu or env.get("WEAVE_MTU") or MTU_DEFAULT, MTU_MIN, MTU_MAX),
+        mtu=_number("--mtu", mtu or MTU_DEFAULT, MTU_MIN, MTU_MAX),
         bridge=asked.weave_bridge,
         resume=asked.resume,
+        fastdp=not (asked.no_fastdp or env.get("WEAVE_NO_FASTDP")),
         has_password=has_password or bool(asked.password or env.get(VARIABLE)),
         trusted=trusted_subnets(asked.trusted_subnets or ""),
     )
@@ -118,6 +125,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         data=data,
         level=asked.log_level,
         range_is_default=asked.ipalloc_range is None,
+        mtu_is_default=not mtu,
         record=Path(record) if record else None,
         record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
     )
@@ -206,7 +214,12 @@ def _parser() -> _Parser:
     add("--ipalloc-init", metavar="MODE", help="seed=NAME,…  consensus[=N]  observer  (consensus)")
     add(OPTION, metavar="TEXT", help=f"encrypt all between peers; the same everywhere (none, or {VARIABLE})")
     add("--trusted-subnets", metavar="CIDR,…", help="where frames need no encryption, if both ends say so (none)")
-    add("--mtu", metavar="BYTES", help="of containers' interfaces (1376)")
+    add(
+        "--mtu",
+        metavar="BYTES",
+        help=f"of containers' interfaces (what links to other hosts have, less {MTU_OVERHEAD})",
+    )
+    add("--no-fastdp", action="store_true", help="carry frames in the sleeve only, not in VXLAN by the kernel")
     add("--weave-bridge", metavar="NAME", default="weave", help="name of the bridge (weave)")
     add("--http-addr", metavar="HOST:PORT", help=f"read-only status, empty for none ({HTTP_ADDRESS})")
     add("--status-addr", metavar="HOST:PORT", help=argparse.SUPPRESS)

@@ -38,6 +38,7 @@ from core.reconcile.objects import (
     Tap,
     Tree,
     Trust,
+    Tunnel,
     Verb,
     VxlanPort,
 )
@@ -46,6 +47,7 @@ from datapath import endpoints, guard, links, tap
 from datapath.esp import Esp, SecretOf
 from datapath.links import Foreign
 from datapath.programs import Neighbour, Programs, TreeValue
+from datapath.sleeve.process import Sleeve
 
 RETRY_MS = 100
 PASSING: tuple[int, ...] = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ENODEV, errno.EINTR)
@@ -69,9 +71,23 @@ HINT = "see the kernel's log with 'dmesg'"
 class KernelDriver:
     """The kernel of this host."""
 
-    def __init__(self, bridge: str = "weave", port: int = 6784, *, secret_of: SecretOf = lambda _: None) -> None:
-        """`secret_of` returns the link secret of a session, 32 bytes; None when it is not known."""
+    def __init__(
+        self,
+        bridge: str = "weave",
+        port: int = 6784,
+        *,
+        host: str = "0.0.0.0",
+        secret_of: SecretOf = lambda _: None,
+        sleeve: Sleeve | None = None,
+    ) -> None:
+        """`secret_of` returns the link secret of a session, 32 bytes; None when it is not known.
+
+        The sleeve listens on `host`. Without a sleeve, frames for it wait in the TAP device in vain.
+        """
         self._bridge = bridge
+        self._host = host
+        self._secret_of = secret_of
+        self._sleeve = sleeve
         self._port = port
         self._esp = Esp(port, secret_of)
         self._opened_ipr: IPRoute | None = None
@@ -80,6 +96,8 @@ class KernelDriver:
     def close(self) -> None:
         """Let go; the kernel goes on forwarding."""
         self._esp.close()
+        if self._sleeve is not None:
+            self._sleeve.close()
         if self._opened_programs is not None:
             self._opened_programs.close()
         if self._opened_ipr is not None:
@@ -97,8 +115,10 @@ class KernelDriver:
         if port is not None:
             found.append(port)
         to_sleeve = tap.observe(links.find(self._ipr, tap.NAME), programs)
-        if to_sleeve is not None:
+        if to_sleeve is not None and (self._sleeve is None or self._sleeve.is_running(tap.NAME, to_sleeve.port)):
             found.append(to_sleeve)
+        if self._sleeve is not None:
+            found.extend(self._sleeve.tunnels())
         number = programs.identity()
         if number is not None:
             found.append(Identity(number))
@@ -179,7 +199,9 @@ class KernelDriver:
             case VxlanPort():
                 ensure = lambda: links.ensure_port(self._ipr, item, self._programs)  # noqa: E731
             case Tap():
-                ensure = lambda: tap.ensure(self._ipr, item, self._programs)  # noqa: E731
+                ensure = lambda: self._make_tap(item)  # noqa: E731
+            case Tunnel():
+                ensure = lambda: self._set_tunnel(item)  # noqa: E731
             case Identity(number):
                 ensure = lambda: self._programs.set_identity(number)  # noqa: E731
             case Hop():
@@ -202,8 +224,6 @@ class KernelDriver:
                 ensure = lambda: self._esp.ensure_seal(item)  # noqa: E731
             case Association():
                 ensure = lambda: self._esp.ensure_association(self._ipr, item)  # noqa: E731
-            case _:
-                raise Foreign(f"{' '.join(item.key)}: not known to this driver")
         ensure()
         return True
 
@@ -215,6 +235,8 @@ class KernelDriver:
             case VxlanPort(name):
                 return links.remove(self._ipr, name, links.is_overlay)
             case Tap(name):
+                if self._sleeve is not None:
+                    self._sleeve.close_worker()
                 self._programs.set_tap(None)
                 return links.remove(self._ipr, name, tap.is_tap)
             case Identity():
@@ -241,8 +263,21 @@ class KernelDriver:
                 return self._esp.remove_seal(item)
             case Association():
                 return self._esp.remove_association(item)
-            case _:
-                raise Foreign(f"{' '.join(item.key)}: not known to this driver")
+            case Tunnel(peer):
+                return self._sleeve is not None and self._sleeve.remove_tunnel(peer)
+
+    def _make_tap(self, item: Tap) -> None:
+        tap.ensure(self._ipr, item, self._programs)
+        if self._sleeve is not None:
+            self._sleeve.start(item.name, item.port, self._host)
+
+    def _set_tunnel(self, item: Tunnel) -> None:
+        if self._sleeve is None:
+            raise Foreign("this driver was made without a sleeve")
+        secret = self._secret_of(item.session)
+        if secret is None:
+            raise OSError(errno.EKEYREVOKED, "the session has ended")
+        self._sleeve.set_tunnel(item, secret)
 
     def _observe_guard(self) -> list[KernelObject]:
         table = guard.observe()
