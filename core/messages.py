@@ -130,4 +130,22 @@ class Routed:
     """What it says."""
 
 
-Message = Hello | Heartbeat | Have | Need | Deltas | Digest | Buckets | Routed
+@dataclass(frozen=True, slots=True)
+class EspOffer:
+    """The sender can receive VXLAN inside ESP by an association of its own."""
+
+    epoch: int
+    """Which key of the session, ascending from 0."""
+    spi: int
+    """Chosen by the sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class EspTaken:
+    """The sender sends VXLAN by the association that was offered last."""
+
+    epoch: int
+    """As offered; -1: it has lost what it sent by, and wants another."""
+
+
+Message = Hello | Heartbeat | Have | Need | Deltas | Digest | Buckets | Routed | EspOffer | EspTaken

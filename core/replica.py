@@ -69,6 +69,8 @@ from core.kinds import (
     put,
 )
 from core.mesh.mesh import Mesh
+from core.mesh.seals import Seals
+from core.messages import EspOffer, EspTaken
 from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
@@ -102,10 +104,11 @@ class Replica:
         )
         self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)
+        self._seals = Seals(context, self.mesh, self.reconciler)
         self.attachments = Attachments(context, self.allocator, self.reconciler)
         self._is_moving = False
         self._moved_at = 0
-        self._caught_up: tuple[int, bool] | None = None
+        self._caught_up: tuple[object, ...] | None = None
         self._routes_seen: tuple[object, ...] = ()
 
     @property
@@ -188,6 +191,7 @@ class Replica:
             self.attachments.records() if self._may_remove() else (),
             transports=self.mesh.transports(),
             lines=self.mesh.lines,
+            seals=self._seals.objects(),
         )
 
     # Events.
@@ -204,13 +208,18 @@ class Replica:
         self.reconciler.started()
 
     def _received(self, event: Received) -> None:
+        if isinstance(event.message, EspOffer | EspTaken):
+            peer = self.mesh.heard_of_esp(event)
+            if peer is not None:
+                self._seals.received(peer, event.message)
+            return
         for source, body in self.mesh.received(event):
             self.allocator.received(source, body)
 
     def _timer_fired(self, event: TimerFired) -> None:
         if event.name == DISK:
             self._commits.timer()
-        elif not (self.mesh.timer(event.name) or self.allocator.timer(event.name)):
+        elif not any(part.timer(event.name) for part in (self._seals, self.mesh, self.allocator)):
             assert self.reconciler.timer(event.name), f"nobody set the timer {event.name}"
 
     def _commanded(self, event: Commanded) -> None:
@@ -251,11 +260,14 @@ class Replica:
 
     def _kernel_dumped(self, event: KernelDumped) -> None:
         self.mesh.kernel_dumped(event.objects)
+        self._seals.kernel_dumped(event.objects)
         self.reconciler.kernel_dumped(event.objects)
+        self._seals.ops_done(())
         self.attachments.settle()
 
     def _ops_done(self, event: OpsDone) -> None:
         self.reconciler.ops_done(event.results)
+        self._seals.ops_done(event.results)
         self.attachments.settle()
 
     def _persisted(self, event: Persisted) -> None:
@@ -278,7 +290,7 @@ class Replica:
         timer may have moved anything.
         """
         self._be_reborn_if_rolled_back()
-        state = (self._context.board.revision, self.mesh.in_sync)
+        state = (self._context.board.revision, self.mesh.in_sync, self.mesh.lines)
         if state == self._caught_up and isinstance(event, Received | Persisted):
             return
         self._caught_up = state
@@ -288,6 +300,7 @@ class Replica:
         self._fences.facts_changed()
         self.allocator.facts_changed()
         if self._context.config.datapath:
+            self._seals.catch_up()
             self._notice_routes()
 
     def _notice_routes(self) -> None:

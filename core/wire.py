@@ -18,6 +18,8 @@ from core.messages import (
     Buckets,
     Deltas,
     Digest,
+    EspOffer,
+    EspTaken,
     Have,
     Heartbeat,
     Hello,
@@ -64,6 +66,10 @@ TRANSPORTS_SIZE_MAX = 256
 """Bytes; two words so far."""
 BEFORE_CHOICE = "fastdp"
 """Transports of who says nothing about them: an older version, that has no other."""
+EPOCH_MAX = (1 << 32) - 1
+"""Keys of a session are numbered in 4 bytes."""
+SPI_MIN, SPI_MAX = 0x1000, (1 << 32) - 1
+"""Smaller ones are reserved, or left to who configures by hand."""
 PROTOCOL_VERSION_MAX = 1 << 16
 U64_MAX = (1 << 64) - 1
 ADDRESS_SIZE = 17
@@ -351,6 +357,8 @@ _ENCODERS: dict[type[Message], tuple[int, Callable[[Any], list[object]]]] = {
     Digest: (5, lambda message: [message.root.to_bytes(FINGERPRINT_SIZE, "big")]),
     Buckets: (6, _pack_buckets),
     Routed: (7, _pack_routed),
+    EspOffer: (8, lambda message: [message.epoch, message.spi]),
+    EspTaken: (9, lambda message: [message.epoch]),
 }
 _DECODERS: dict[int, Callable[[_Fields], Message]] = {
     0: _read_hello,
@@ -361,4 +369,6 @@ _DECODERS: dict[int, Callable[[_Fields], Message]] = {
     5: lambda fields: Digest(fields.number(FINGERPRINT_SIZE)),
     6: _read_buckets,
     7: _read_routed,
+    8: lambda fields: EspOffer(fields.integer(0, EPOCH_MAX), fields.integer(SPI_MIN, SPI_MAX)),
+    9: lambda fields: EspTaken(fields.integer(-1, EPOCH_MAX)),
 }

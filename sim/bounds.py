@@ -12,7 +12,9 @@ from sim.host import Host
 
 QUEUES: dict[str, int] = {"commits": COMMITS_MAX, "effects": 2 * WAITS_MAX, "addresses": WAITS_MAX}
 TIMERS_MAX = 32
-"""Of an agent itself, besides one for each connection, peer, container, and address of one that has just ended."""
+"""Of an agent itself, besides those for each connection, container, address of one that has just ended, and peer."""
+TIMERS_PER_PEER_MAX = 3
+"""For its link, its transports, and its keys."""
 LINKS_PER_PEER_MAX = 8
 """Connections to one peer while several dials cross, and old ones have not been given up."""
 
@@ -22,7 +24,7 @@ def excess(host: Host, heart: Replica, users: int, hosts: int) -> str:
     for name, size in heart.queues().items():
         if size > QUEUES[name]:
             return f"{size} {name} wait, more than {QUEUES[name]}"
-    limit = TIMERS_MAX + len(host.links) + hosts + users
+    limit = TIMERS_MAX + len(host.links) + TIMERS_PER_PEER_MAX * hosts + users
     if len(host.timers) > limit:
         limit += len(tuple(heart.board.of(PeerName(heart.board.me.peer), AddressRecord)))
     if len(host.timers) > limit:

@@ -55,6 +55,17 @@ MIXED = 0.15
 HIDDEN = 0.2
 """Share of runs in which some hosts are behind NATs."""
 
+SECRET = 0.35
+"""Share of runs in which there is a password."""
+TRUSTING = 0.3
+"""Share of hosts, where there is one, that trust the whole network."""
+REKEYS_MS = (3_600_000, 20_000)
+"""Longer than any run, and so short that keys change often."""
+PICKY = 0.3
+"""Share of runs in which VXLAN does not pass everywhere, or is switched off on some hosts."""
+SLOW = 0.25
+"""Share of hosts, and of directions, without VXLAN there."""
+
 Pair = tuple[HostIndex, HostIndex]
 
 APART = 0.3
@@ -97,6 +108,8 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
             replace(host, universe=one.universe, ring=one.ring, among=one.among)
             for host, one in zip(hosts, told, strict=True)
         )
+    frames = random.Random(f"{seed}/frames")
+    hosts, is_secret, firewalls = _frames(frames, hosts)
     return Scenario(
         seed=str(seed),
         hosts=hosts,
@@ -106,8 +119,31 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         walls=walls,
         core=core,
         kernels=kernels,
+        password=is_secret,
+        rekey_ms=frames.choice(REKEYS_MS),
+        firewalls=firewalls,
         allow=("two-rings",) if profile == "rings" else (),
     )
+
+
+def _frames(entropy: random.Random, hosts: tuple[HostSpec, ...]) -> tuple[tuple[HostSpec, ...], bool, tuple[Pair, ...]]:
+    """Draw what decides how frames travel: who may use VXLAN, whether there is a password, and who can or need not
+    encrypt."""
+    is_secret = entropy.random() < SECRET
+    slow = SLOW if entropy.random() < PICKY else 0.0
+    share = entropy.choice((0.0, 0.6, 1.0))
+    specs = tuple(
+        replace(
+            host,
+            fastdp=entropy.random() >= slow,
+            esp=is_secret and entropy.random() < share,
+            trusts=is_secret and entropy.random() < TRUSTING,
+        )
+        for host in hosts
+    )
+    pairs = [(one, other) for one in range(len(hosts)) for other in range(len(hosts)) if one != other]
+    barred = [pair for pair in pairs if entropy.random() < slow]
+    return specs, is_secret, tuple((HostIndex(one), HostIndex(other)) for one, other in barred)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from core.reconcile.objects import (
 )
 from core.reconcile.plan import attachment_of, creation_order, vanish_with
 from sim.packets import Branch, EndpointId, Exit, Place, Plug, Tables
+from sim.secrecy import Locks, locks_of
 
 RETRY_MS = 100
 Key = tuple[str, ...]
@@ -57,6 +58,7 @@ class FakeKernel:
         self._loose: dict[Key, None] = {}
         self._last_interface = 0
         self._tables: Tables | None = None
+        self._locks: Locks | None = None
 
     # As the driver does.
 
@@ -104,10 +106,18 @@ class FakeKernel:
         is_up = any(isinstance(item, EndpointUp) and attachment_of(item) == place for item in self._objects.values())
         return is_up and not self.addresses_of(place)
 
+    def locks(self) -> Locks:
+        """Return what lets VXLAN out and in; good until something changes."""
+        self.tables()
+        if self._locks is None:
+            self._locks = locks_of(self._objects.values())
+        return self._locks
+
     def tables(self) -> Tables:
         """Return what frames see; good until something changes, but for what is learnt, which shows at once."""
         if self._tables is None:
             self._tables = self._make_tables()
+            self._locks = None
         return self._tables
 
     # As others do.

@@ -1,8 +1,9 @@
-"""What must hold of frames: always (I5), and once faults have stopped (I9).
+"""What must hold of frames: always (I5, I11), and once faults have stopped (I9).
 
 I5  nothing enters or leaves an endpoint that is not up with addresses that were granted to it, after any operation; no
     frame comes twice or goes on for ever, even while hosts disagree; nothing is removed before it is certain that
     nobody needs it; what is not ours is reported
+I11 between hosts with a password nothing leaves by VXLAN in the clear, after any operation, unless both trust
 I9  every two endpoints reach each other, and what one of them sends to everybody comes to each of the others once
 """
 
@@ -13,7 +14,18 @@ from collections.abc import Iterator
 from core.board import Board
 from core.config import Recovered
 from core.kinds import AttachmentRecord, attachment_key, parse
-from core.reconcile.objects import KernelObject, Op, OpResult, Tree, Verb
+from core.reconcile.objects import (
+    Association,
+    Guard,
+    KernelObject,
+    Op,
+    OpResult,
+    Seal,
+    Tree,
+    Trust,
+    Verb,
+    VxlanPort,
+)
 from core.reconcile.plan import attachment_of
 from core.replica import Replica
 from crdt.store import Store
@@ -21,6 +33,7 @@ from sim.books import Violation
 from sim.host import Host
 from sim.packets import Drop, EndpointId, Journey, Plug
 from sim.scene import Scene
+from sim.secrecy import CLEAR
 
 PAIRS_MAX = 200
 """At the end, so many pairs are tried; with more endpoints, each with one on every host."""
@@ -60,6 +73,8 @@ class Reach:
         place = attachment_of(item)
         if place is not None:
             self._check_closed(host, place)
+        elif isinstance(item, Guard | Trust | Seal | Association | VxlanPort):
+            self._check_sealed(host)
         elif isinstance(item, Tree):
             for other in self._hosts:
                 if other.kernel.tables().number == item.source:
@@ -71,6 +86,7 @@ class Reach:
             for plug in self._traffic.plugs(host):
                 self._check_closed(host, plug.endpoint)
             self._check_reported(host)
+            self._check_sealed(host)
         self._looks += 1
         senders = [host for host in self._hosts if host.kernel.tables().plugs]
         for count in range(min(SAMPLE_MAX, len(senders))):
@@ -146,6 +162,16 @@ class Reach:
         for cidr in addresses:
             if cidr not in granted:
                 raise Violation(f"I5: {name} is up with {cidr}, which it was not granted; it was granted {granted}")
+
+    def _check_sealed(self, host: Host) -> None:
+        """Check that nothing leaves a host by VXLAN in the clear that must be encrypted (I11)."""
+        if not host.config.has_password or not host.kernel.tables().has_port:
+            return
+        for other in self._hosts:
+            address = self._scene.world.tunnels.seen(other.index)
+            is_trusted = host.config.trusted and other.config.trusted
+            if other is not host and not is_trusted and host.kernel.locks().out(address) == CLEAR:
+                raise Violation(f"I11: what {host.name} sends to {other.name} by VXLAN leaves in the clear")
 
     def _granted(self, host: Host, endpoint: EndpointId) -> tuple[str, ...]:
         """Return the addresses that an attachment has by what is on disk, if need be in an earlier life's words."""

@@ -19,6 +19,7 @@ from html import escape
 from typing import Protocol
 
 from core.config import Config, Recovered
+from core.reconcile.objects import FASTDP
 from core.replica import Replica
 from core.wire import decode, encode
 from sim.actions import Action
@@ -127,6 +128,8 @@ class Run:
         self.world = World(scenario.seed, scenario.configs(), make, codec=lambda message: decode(encode(message)))
         for source, target in scenario.walls:
             self.world.network.wall(source, target)
+        for source, target in scenario.firewalls:
+            self.world.network.bar(source, target, FASTDP)
         for index, spec in enumerate(scenario.hosts):
             if spec.behind_nat:
                 self.world.network.hide(index)

@@ -29,6 +29,8 @@ STEPS_MAX = 1_000_000
 ALLOWANCES = ("amnesia", "false-death", "lying-fsync", "two-rings")
 """What goes beyond the promises: losing what nobody else holds; removing a host that lives; losing what was synced;
 launching hosts that are to share different ranges, or one range in different ways."""
+EVERYWHERE = ("0.0.0.0/0",)
+"""What a host trusts that trusts all."""
 RINGS = ("consensus", "seed", "observer")
 """How a host can be told that the range is divided."""
 
@@ -57,6 +59,12 @@ class HostSpec:
     """Its own `--ipalloc-init`, of `RINGS`; empty for that of the scenario."""
     among: tuple[HostIndex, ...] = ()
     """With it: whom `seed` names, or how many `consensus` expects; empty for all hosts."""
+    fastdp: bool = True
+    """VXLAN may carry its frames."""
+    esp: bool = False
+    """Its kernel can encrypt VXLAN."""
+    trusts: bool = False
+    """It trusts the whole network: where others do, too, frames need no encryption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,12 @@ class Scenario:
     """What may go beyond the promises, of `ALLOWANCES`."""
     kernels: bool = True
     """Whether hosts have kernels, and containers can be attached; else they only gossip and give addresses."""
+    password: bool = False
+    """All have the same password, and encrypt."""
+    rekey_ms: int = 3_600_000
+    """How long a key serves that encrypts VXLAN."""
+    firewalls: tuple[tuple[HostIndex, HostIndex], ...] = ()
+    """From whom to whom VXLAN never passes, while connections and the sleeve do."""
     title: str = ""
     """What the story is, in a line."""
     expect: tuple[Expectation, ...] = ()
@@ -108,6 +122,11 @@ class Scenario:
                 universe=self.universe_of(host.universe),
                 seed=self.seed_of(host.ring, host.among),
                 datapath=self.kernels,
+                fastdp=host.fastdp,
+                has_password=self.password,
+                trusted=EVERYWHERE if host.trusts else (),
+                esp=host.esp,
+                rekey_ms=self.rekey_ms,
             )
             for index, host in enumerate(self.hosts)
         )
@@ -242,7 +261,7 @@ def _numbers_in(record: Any, place: str) -> Iterator[tuple[str, int]]:
             yield f"{place}{name}", value
         elif HostIndex in get_args(hint):
             yield from ((f"{place}{name}[{index}]", number) for index, number in enumerate(value))
-        elif name == "walls":
+        elif name in ("walls", "firewalls"):
             yield from ((f"{place}{name}[{index}]", number) for index, pair in enumerate(value) for number in pair)
 
 

@@ -7,7 +7,7 @@ lost by chance: what is looked at is where it would go just now.
 from __future__ import annotations
 
 from sim.host import Host
-from sim.names import address_of, nat_address_of
+from sim.names import address_of
 from sim.network import Network
 from sim.packets import EVERYBODY, Frame, Journey, Plug, send
 from sim.tunnels import Tunnels
@@ -49,4 +49,4 @@ class Traffic:
         target = self._by_address.get(address)
         if target is None or not self._tunnels.carries_vxlan(source, target):
             return None
-        return target, address_of(source) if self._network.nat(source) is None else nat_address_of(source)
+        return target, self._tunnels.seen(source)

@@ -75,9 +75,16 @@ class Tunnels:
     # What frames ask.
 
     def carries_vxlan(self, source: int, target: int) -> bool:
-        """Say whether VXLAN gets from one host to another."""
+        """Say whether VXLAN gets from one host to another, and can be read there."""
         network = self._network
-        return network.nat(target) is None and network.carries(source, target, FASTDP)
+        if network.nat(target) is not None or not network.carries(source, target, FASTDP):
+            return False
+        form = self._hosts[source].kernel.locks().out(address_of(target))
+        return form is not None and self._hosts[target].kernel.locks().lets_in(self.seen(source), form)
+
+    def seen(self, host: int) -> str:
+        """Return the address that others see of a host."""
+        return address_of(host) if self._network.nat(host) is None else nat_address_of(host)
 
     def sleeve(self, source: int, number: int) -> tuple[int, int] | None:
         """Return which host gets what a sleeve sends to a neighbour's number, and the sender's number there."""

@@ -30,15 +30,19 @@ from core.events import (
 from core.kinds import AttachmentRecord
 from core.messages import Message
 from core.reconcile.objects import (
+    Association,
     Done,
     Endpoint,
     EndpointAddress,
     EndpointUp,
+    Guard,
     KernelObject,
     Op,
     OpResult,
     Refused,
+    Seal,
     Tap,
+    Trust,
     Tunnel,
     Verb,
     VxlanPort,
@@ -72,7 +76,7 @@ NOTIFY_US = 2_000
 """The kernel tells of a change after this long."""
 CODEC_EVERY = 8
 """One message in so many passes through the codec; the others travel by reference."""
-DECIDE_TRANSPORTS = (VxlanPort, Tap, Tunnel)
+DECIDE_TRANSPORTS = (VxlanPort, Tap, Tunnel, Guard, Trust, Seal, Association)
 """Kernel objects without which a transport does not get through."""
 GARBAGE = "frame is no MessagePack within limits"
 """What a transport says of bytes that were a message once."""

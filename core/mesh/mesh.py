@@ -109,6 +109,12 @@ class Mesh:
             self._sessions.misbehaved(event.link, fault)
         return ()
 
+    def heard_of_esp(self, event: Received) -> PeerName | None:
+        """Take note of a message about ESP; return whose it is, if it came by the session that stands."""
+        if not self._sessions.received(event.link, event.message):
+            return None
+        return next((peer for peer, link in self._sessions.links.items() if link == event.link), None)
+
     def timer(self, name: str) -> bool:
         """Handle a timer; False when it is not ours."""
         if name == ALONE:
@@ -177,6 +183,10 @@ class Mesh:
     def send_to(self, peer: PeerName, body: SpaceAsk | SpaceRefused) -> bool:
         """Send a letter on its way; False when there is no way."""
         return self._relay.send(peer, body)
+
+    def link_to(self, peer: PeerName) -> LinkId | None:
+        """Return the connection that stands with a neighbour."""
+        return self._sessions.links.get(peer)
 
     def reachable(self, peer: PeerName) -> bool:
         """Say whether a path leads there."""

@@ -52,11 +52,13 @@ def desired(
     *,
     transports: Mapping[PeerName, str] = MappingProxyType({}),
     lines: Mapping[PeerName, Line] = MappingProxyType({}),
+    seals: Iterable[KernelObject] = (),
 ) -> tuple[KernelObject, ...]:
     """Return every object this host should hold, sorted by stage and key, no key twice.
 
     `neighbour_addresses` carries overlay ports; `transports` say what carries frames to a neighbour, the fast one if
-    nothing is said; `lines` are the sessions. Empty when the host drives no kernel.
+    nothing is said; `lines` are the sessions, `seals` what `core.mesh.seals` wants. Empty without a kernel to
+    drive.
     """
     if not config.datapath:
         return ()
@@ -70,6 +72,7 @@ def desired(
         objects.append(Identity(short_id))
         objects.extend(_tunnels(config, ids, lines))
     objects.extend(_trusts(config, lines))
+    objects.extend(seals)
     objects.extend(_hops(config.peer, ids, next_hops, underlay, sleeved))
     objects.extend(_trees(config.peer, ids, underlay, trees, sleeved))
     for container, ifname, record in attachments:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.reconcile.objects import Bridge, Endpoint, VxlanPort
+from core.reconcile.objects import Bridge, Endpoint, Guard, KernelObject, Tunnel, VxlanPort
 from core.types import SHORT_ID_MAX
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
+from sim.host import Host
 from sim.netlink import TROUBLES
 
 KERNEL_TROUBLE_MAX_PERCENT = 30
@@ -27,7 +28,7 @@ def _disturb_kernels(chooser: Chooser) -> Iterator[Action]:
 def _meddle(chooser: Chooser) -> Iterator[Action]:
     """Let somebody delete something of ours behind the agent's back, or take it apart."""
     host = chooser.host()
-    objects = () if host is None else host.kernel.observe()
+    objects = () if host is None else _deletable(host)
     if host is None or not objects:
         return
     item, index = chooser.entropy.choice(objects), HostIndex(host.index)
@@ -51,9 +52,14 @@ def _mute(chooser: Chooser) -> Iterator[Action]:
     index = HostIndex(host.index)
     yield actions.MuteKernel(index)
     chooser.later(REPAIR_MS[0], lambda: iter((actions.UnmuteKernel(index),)))
-    objects = host.kernel.observe()
+    objects = _deletable(host)
     if objects:
         yield actions.LoseObject(index, " ".join(chooser.entropy.choice(objects).key))
+
+
+def _deletable(host: Host) -> tuple[KernelObject, ...]:
+    """Return what somebody might delete: tunnels are in a process' memory, and who deletes the guard wants it so."""
+    return tuple(item for item in host.kernel.observe() if not isinstance(item, Tunnel | Guard))
 
 
 def _squat(chooser: Chooser) -> Iterator[Action]:

@@ -14,6 +14,8 @@ from core.messages import (
     Buckets,
     Deltas,
     Digest,
+    EspOffer,
+    EspTaken,
     Have,
     Heartbeat,
     Hello,
@@ -60,6 +62,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Deltas, st.lists(DELTAS, max_size=3).map(tuple)),
     st.builds(Digest, st.integers(0, (1 << 128) - 1)),
     st.builds(Buckets, st.lists(U64, min_size=64, max_size=64).map(tuple), st.booleans()),
+    st.builds(EspOffer, st.integers(0, wire.EPOCH_MAX), st.integers(wire.SPI_MIN, wire.SPI_MAX)),
+    st.builds(EspTaken, st.integers(-1, wire.EPOCH_MAX)),
     st.builds(Routed, PEERS, PEERS, st.integers(0, 64), BODIES),
 )
 VALUES = st.recursive(

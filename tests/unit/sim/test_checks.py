@@ -22,6 +22,7 @@ def heart(watched: Watched, host: int) -> Replica:
 
 def test_routes_to_who_is_long_without_power_are_missed_until_they_are_gone() -> None:
     watched = Watched(THREE, core=(A, B))
+    watched.wait(5_000)
     watched.perform(CutPower(C))
     watched.wait(1_000)
     assert [problem for problem in watched.run.checks.unfinished() if "routes to c" in problem] == [
