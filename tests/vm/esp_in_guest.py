@@ -30,6 +30,7 @@ GUARDS = (Guard, Trust, Seal, Association)
 STREAM_S = 2.0
 ROTATIONS = 10
 PACE_S = 0.004
+IN_FLIGHT_S = 0.15
 
 
 class StandAside:
@@ -72,7 +73,7 @@ class World:
         self.inbox = inner.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.inbox.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
         self.inbox.bind(TARGET)
-        self.inbox.settimeout(0.3)
+        self.inbox.settimeout(0.5)
         self.outbox = self.a.containers[0].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         # A checksum left to the device would not be in the frame that is heard, and sent again.
         self.outbox.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
@@ -164,7 +165,7 @@ def rotate(world: World, epoch: int) -> list[str]:
             desired = ((*old, new[1]), (*old[:3], *new[1:]), new)[stage]
             done += world.reconcile(host, *desired)
         # What was sent by the old key is still on its way.
-        time.sleep(0.05)
+        time.sleep(IN_FLIGHT_S)
     return done
 
 
