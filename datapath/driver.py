@@ -61,7 +61,7 @@ HINTS = {
     errno.EADDRINUSE: "find out what uses the UDP port with 'ss -ulnp', or choose another with --port",
     errno.EEXIST: "remove or rename what has that name",
     errno.ENOSYS: "load the modules esp4 and gcm (CONFIG_INET_ESP, CONFIG_CRYPTO_GCM); the sleeve is used meanwhile",
-    errno.EPROTONOSUPPORT: "load the modules xfrm_user and esp4 (CONFIG_XFRM_USER, CONFIG_INET_ESP)",
+    errno.EPROTONOSUPPORT: "load the modules nf_tables (CONFIG_NF_TABLES_INET), xfrm_user and esp4 (CONFIG_INET_ESP)",
     errno.ENOPKG: "install the package nftables",
     errno.EKEYREVOKED: "nothing: the next keys are agreed on in time",
 }

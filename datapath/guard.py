@@ -29,8 +29,11 @@ HOOKS = ("input", "output")
 """Each is a chain; what concerns the port goes on to the chain `<hook>-overlay`."""
 TIMEOUT_S = 10
 """The kernel answers within milliseconds; locks of other programs may take a while."""
-ERRORS = (errno.ENOENT, errno.EPERM, errno.EEXIST, errno.EBUSY, errno.EOPNOTSUPP, errno.ENOBUFS, errno.EINVAL)
-"""What nft names in words, recognised by them."""
+LACKING = (errno.ENOPKG, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
+NO_TABLE = (errno.ENOENT, *LACKING)
+"""There is no table; or there is no nft or nothing of the kind in the kernel, and so there cannot be one."""
+ERRORS = (*LACKING, errno.EPERM, errno.EEXIST, errno.EBUSY, errno.ENOBUFS, errno.ENOENT, errno.EINVAL)
+"""What nft names in words, recognised by them; what a first error brings with it (no such table) comes last."""
 MESSAGE_MAX = 300
 """Characters of what nft says that are passed on; it repeats the whole script."""
 
@@ -63,8 +66,7 @@ def observe() -> Table | None:
     try:
         answer = _nft("-j", "list", "table", FAMILY, TABLE)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOPKG):
-            # No table; or no nft, without which nobody can have made one.
+        if error.errno in NO_TABLE:
             return None
         raise
     return _parse(json.loads(answer)["nftables"])
@@ -105,8 +107,10 @@ def remove() -> bool:
     """Remove the table with all exceptions; say whether it was there. Raises: OSError."""
     try:
         _transact([{"delete": {"table": _place(name=TABLE)}}])
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in NO_TABLE:
+            return False
+        raise
     return True
 
 

@@ -77,7 +77,9 @@ def _run_qemu(words: dict[str, str], out: Path, console: TextIO) -> None:
     files = out / "files"
     root = {"root": "root", "rootfstype": "virtiofs", "console": "ttyS0", "panic": "-1"}
     line = " ".join(("rw", *_joined(root | {"weave_modules": str(modules)} | words)))
-    served = _start((VIRTIOFSD, f"--socket-path={files}", "-o", "source=/", "-o", "cache=always"), console)
+    # Not in a namespace of its own: root may not be pivoted from everywhere.
+    options = ("-o", "source=/", "-o", "cache=always", "-o", "sandbox=chroot")
+    served = _start((VIRTIOFSD, f"--socket-path={files}", *options), console)
     while not files.exists() and served.poll() is None:
         time.sleep(0.05)
     # fmt: off
