@@ -210,6 +210,15 @@ def test_a_new_spi_takes_over_in_place(host: Host) -> None:
     assert f"spi 0x{SPI:08x}" in host.sh("ip", "xfrm", "policy").stdout
 
 
+def test_a_seal_goes_whole_and_the_guard_stays(host: Host) -> None:
+    seal = Seal("198.18.7.8", PORT, SPI)
+    reconcile(host, Guard(PORT), seal)
+    reconcile(host, Guard(PORT))
+    assert guards_of(host) == [Guard(PORT)]
+    assert "198.18.7.8" not in host.sh("nft", "list", "table", "inet", guard.TABLE).stdout
+    assert host.execute(Verb.REMOVE, seal) == AlreadySo()
+
+
 def test_a_seal_needs_the_guard(host: Host) -> None:
     result = host.execute(Verb.CREATE, Seal("198.18.7.8", PORT, 0))
     assert isinstance(result, Again)
