@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 
 from datapath_world import MTU, PORT, Host, Namespace, cable, devices, endpoint, sh
@@ -28,6 +29,7 @@ ETHERTYPE = 0x88B6
 PROBE_ETHERTYPE = 0x88B5
 FRAME_SIZE_MAX = 70_000
 ICMP_UNREACHABLE, ICMP_TOO_BIG = 3, 4
+PATIENCE_COUNT, PATIENCE_S = 100, 0.05
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 PUMP_TAP = Tap(tap.NAME, MTU, PORT - 1)
 B_C, C_B = "198.18.2.1", "198.18.2.2"
@@ -87,6 +89,16 @@ def open_tap(host: Host) -> int:
         return fd
 
     return host.run(attach)
+
+
+def await_carrier(host: Host, device: str) -> None:
+    """Wait until the kernel has noticed that a device's other end is there: until then it drops what is sent."""
+    for _ in range(PATIENCE_COUNT):
+        shown = host.sh("ip", "-o", "link", "show", "dev", device).stdout
+        if "state UP" in shown and "qdisc noop " not in shown:
+            return
+        time.sleep(PATIENCE_S)
+    raise AssertionError(f"{device} does not come up: {shown}")
 
 
 def without_ipv6(place: Namespace) -> None:
@@ -208,6 +220,8 @@ class SleeveLine:
             sh("ip", "-n", container.name, "link", "set", "lo", "up")
             host.create(*endpoint(container, host.number, f"10.32.0.{host.number}/12"))
         self.taps = {int(host.number): open_tap(host) for host in self.hosts}
+        for host in self.hosts:
+            await_carrier(host, tap.NAME)
         self.pump = Pump({number: fd for number, fd in self.taps.items() if number != 1})
 
     def route(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from datapath_world import MTU, PORT, Host, Namespace, cable, devices, endpoint
-from sleeve_world import PROBE_ETHERTYPE, PUMP_TAP, ear, frame, open_tap, read, write
+from sleeve_world import PROBE_ETHERTYPE, PUMP_TAP, await_carrier, ear, frame, open_tap, read, write
 
 from core.reconcile.objects import AlreadySo, Done, Refused, Tap, Verb
 from datapath import tap
@@ -37,6 +37,9 @@ class Pair:
             bridge, port, _ = devices(host.number)
             host.create(PUMP_TAP, bridge, port)
         self.near_tap, self.far_tap = open_tap(self.near), open_tap(self.far)
+        for host, cable_end in ((self.near, "to2"), (self.far, "to1")):
+            await_carrier(host, cable_end)
+            await_carrier(host, tap.NAME)
 
     def remove(self) -> None:
         for fd in (self.near_tap, self.far_tap):
