@@ -115,7 +115,7 @@ def encode(message: Message, secret: bytes = bytes(SECRET_SIZE)) -> bytearray:
 def decode(packet: memoryview) -> Message:
     """Return the message of a packet; its secret is the caller's to take and to wipe. Raises: ControlError."""
     try:
-        plain = msgpack.unpackb(packet[SECRET_SIZE:], strict_map_key=False)
+        plain = msgpack.unpackb(packet[SECRET_SIZE:])
     except (ValueError, msgpack.exceptions.UnpackException) as error:
         raise ControlError(f"no MessagePack: {error}") from error
     if not isinstance(plain, list) or not plain or not isinstance(plain[0], str) or plain[0] not in _TYPES:
