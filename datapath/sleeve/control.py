@@ -36,6 +36,8 @@ class SetTunnel:
     """Where an earlier worker was with the keys."""
     receive_epoch: int
     """The same of the other direction."""
+    newest: int
+    """One past the highest counter that an earlier worker has heard: nothing below is accepted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Epochs:
-    """Which epochs a tunnel is in, told before the first datagram of a new one is sealed."""
+    """Where a tunnel is, for a worker that comes after; told before the first datagram of a new epoch is sealed."""
 
     session: str
     """Of the tunnel."""
@@ -74,6 +76,8 @@ class Epochs:
     """Of ours."""
     receive: int
     """Of the neighbour's."""
+    newest: int
+    """One past the highest counter heard, some time ago."""
 
 
 @dataclass(frozen=True, slots=True)

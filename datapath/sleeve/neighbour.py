@@ -27,6 +27,8 @@ SMALL_EVERY = 4
 """While full-size probes are not heard, each fourth has a small one beside it, to know why."""
 SMALL_SILENT_MS = 6_000
 """After which small probes count as not heard; they come once a second, or every four when nothing else is heard."""
+NEWEST_MS = 2_000
+"""Between reports of the highest counter heard: what is younger could be replayed once to a worker that comes after."""
 FAST_PORT_STEP = 1
 """VXLAN has the port after the sleeve's."""
 
@@ -62,11 +64,11 @@ class Neighbour:
             keys.SendKeys(chain, cipher, now_ms), int.from_bytes(self._out_tag[:4], "little"), told.incarnation
         )
         self.receiving = Receiving(
-            keys.ReceiveKeys(other, ciphers), int.from_bytes(self.in_tag[:4], "little"), told.number
+            keys.ReceiveKeys(other, ciphers), int.from_bytes(self.in_tag[:4], "little"), told.number, told.newest
         )
         self.endpoint = Endpoint(host, port, (told.address, told.port))
         """The way to it."""
-        self.newest = 0
+        self.newest = told.newest
         """One past the highest counter that came from where it is now."""
         self._probe_keys = keys.probe_key(secret, ours), keys.probe_key(secret, theirs)
         self._fast_out = self.sending.counter
@@ -81,8 +83,11 @@ class Neighbour:
         self._pmtu = PathMtu(now_ms)
         self._ask_mtu_ms = now_ms
         self._reconnect_ms = now_ms + RECONNECT_MS
+        self._reconnects = 0
+        self._last_remote: Source = (told.address, told.port)
         self._reported: dict[str, Path] = {}
-        self._epochs = Epochs(told.session, told.send_epoch, told.receive_epoch)
+        self._epochs = Epochs(told.session, told.send_epoch, told.receive_epoch, told.newest)
+        self._newest_ms = now_ms
 
     @property
     def mtu(self) -> int:
@@ -159,11 +164,12 @@ class Neighbour:
     def next_remote(self, now_ms: int) -> Source | None:
         """Return where to try it by a new socket, if it is time: in turn where it was and where the agent says."""
         if self._sleeve.hears:
-            self._reconnect_ms = now_ms + RECONNECT_MS
+            self._reconnect_ms, self._last_remote = now_ms + RECONNECT_MS, self.endpoint.remote
         if now_ms < self._reconnect_ms:
             return None
         self._reconnect_ms = now_ms + RECONNECT_MS
-        return self.told.address, self.told.port
+        self._reconnects += 1
+        return (self.told.address, self.told.port) if self._reconnects % 2 else self._last_remote
 
     def wipe(self) -> None:
         """Forget the keys."""
@@ -199,7 +205,10 @@ class Neighbour:
     def _rotate(self, now_ms: int, outlet: Outlet) -> None:
         sending, receiving = self.sending, self.receiving
         rotates = self._sleeve.is_up and sending.keys.is_rotation_due(now_ms, sending.counter)
-        epochs = Epochs(self.told.session, sending.keys.epoch + rotates, receiving.keys.epoch)
+        newest = self._epochs.newest
+        if now_ms - self._newest_ms >= NEWEST_MS:
+            self._newest_ms, newest = now_ms, receiving.replay.top
+        epochs = Epochs(self.told.session, sending.keys.epoch + rotates, receiving.keys.epoch, newest)
         if epochs == self._epochs or not outlet.report(epochs):
             return
         # The agent knows first: a worker that comes after us must not use the old key again.

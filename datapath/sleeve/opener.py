@@ -39,14 +39,14 @@ class Drop(Enum):
 class Receiving:
     """What one tunnel needs to open."""
 
-    def __init__(self, keys: ReceiveKeys, receiver: int, number: int) -> None:
+    def __init__(self, keys: ReceiveKeys, receiver: int, number: int, newest: int = 0) -> None:
         self.keys = keys
         """Keys of three epochs."""
         self.receiver = receiver
         """How datagrams name this tunnel, 32 bits."""
         self.number = number
         """The neighbour's number in the datapath."""
-        self.replay = Replay()
+        self.replay = Replay(newest)
         """Counters seen."""
         self.bytes = 0
         """Of authentic datagrams, ever."""

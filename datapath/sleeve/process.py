@@ -65,7 +65,7 @@ class Sleeve:
         self._started_ms = 0
         self._tunnels: dict[PeerName, Tunnel] = {}
         self._up: dict[tuple[str, str], None] = {}
-        self._epochs: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._epochs: OrderedDict[str, Epochs] = OrderedDict()
         self._incarnation = 0
         self.counters: dict[str, int] = {}
         """What the worker has carried and dropped, by name."""
@@ -187,8 +187,14 @@ class Sleeve:
     def _set(self, tunnel: Tunnel, secret: bytes) -> None:
         assert self._incarnation < INCARNATION_MAX, "a tunnel set a million times"
         values = {name: getattr(tunnel, name) for name in _TUNNEL_FIELDS}
-        send_epoch, receive_epoch = self._epochs.get(tunnel.session, (0, 0))
-        message = SetTunnel(**values, incarnation=self._incarnation, send_epoch=send_epoch, receive_epoch=receive_epoch)
+        known = self._epochs.get(tunnel.session, Epochs(tunnel.session, 0, 0, 0))
+        message = SetTunnel(
+            **values,
+            incarnation=self._incarnation,
+            send_epoch=known.send,
+            receive_epoch=known.receive,
+            newest=known.newest,
+        )
         self._incarnation += 1
         packet = encode(message, secret)
         try:
@@ -233,9 +239,9 @@ class Sleeve:
                 else:
                     self._up.pop(key, None)
                     yield PathDown(message.session, message.transport, message.why)
-            case Epochs(session, send, receive):
-                self._epochs[session] = (send, receive)
-                self._epochs.move_to_end(session)
+            case Epochs():
+                self._epochs[message.session] = message
+                self._epochs.move_to_end(message.session)
                 if len(self._epochs) > SESSIONS_MAX:
                     self._epochs.popitem(last=False)
             case Counters(values):

@@ -16,10 +16,11 @@ class Replay:
 
     __slots__ = ("_seen", "top")
 
-    def __init__(self) -> None:
-        self.top = 0
+    def __init__(self, top: int = 0) -> None:
+        """Nothing below `top` is accepted."""
+        self.top = top
         """One past the highest counter accepted."""
-        self._seen = 0
+        self._seen = _MASK
         """Bit k is set when counter top - 1 - k was accepted."""
 
     def fresh(self, first: int, count: int) -> int:

@@ -143,7 +143,7 @@ def test_what_is_forged_does_not_move_the_window() -> None:
 
 def test_packets_between_agent_and_worker_are_typed() -> None:
     rng = random.Random(7)
-    told = SetTunnel("p", "s", True, 5, "198.18.0.1", 6783, True, False, 1376, 7, 0, 0)
+    told = SetTunnel("p", "s", True, 5, "198.18.0.1", 6783, True, False, 1376, 7, 0, 0, 9)
     packet = encode(told, bytes(range(32)))
     assert decode(memoryview(packet)) == told
     for _ in range(20_000):

@@ -20,7 +20,19 @@ class End:
 
     def __init__(self, number: int, *, is_sealed: bool = True) -> None:
         told = SetTunnel(
-            f"p{number}", SESSION, number == 0, 9 - number, ADDRESSES[1 - number], 6783, is_sealed, True, 1376, 1, 0, 0
+            f"p{number}",
+            SESSION,
+            number == 0,
+            9 - number,
+            ADDRESSES[1 - number],
+            6783,
+            is_sealed,
+            True,
+            1376,
+            1,
+            0,
+            0,
+            0,
         )
         self.address = ADDRESSES[number]
         self.me = Neighbour(told, SECRET, "127.0.0.1", 0, 0)
@@ -162,7 +174,7 @@ def test_keys_rotate_by_the_hour_only_while_both_hear_each_other() -> None:
     one.me.sending.keys._since_ms -= keys.ROTATION_MS
     world.run(1_000)
     assert one.me.sending.keys.epoch == 1
-    assert [said for said in one.said if isinstance(said, Epochs)] == [Epochs(SESSION, 1, 0)]
+    assert [said for said in one.said if isinstance(said, Epochs)] == [Epochs(SESSION, 1, 0, 0)]
     world.run(20_000, lambda *_: False)
     one.me.sending.keys._since_ms -= keys.ROTATION_MS
     world.run(20_000, lambda *_: False)

@@ -56,3 +56,10 @@ def test_at_least_8192_may_come_late() -> None:
     window = Replay()
     window.accept(10_000, 1, 1)
     assert window.fresh(10_000 - 8192, 1) == 1
+
+
+def test_a_window_that_begins_late_accepts_nothing_from_before() -> None:
+    window = Replay(1_000)
+    assert window.fresh(900, 200) == ((1 << 100) - 1) << 100
+    window.accept(1_005, 1, 1)
+    assert window.fresh(990, 20) == 0b1111_0111_11 << 10
