@@ -150,3 +150,15 @@ def test_traffic_keeps_up_what_is_up_and_raises_nothing() -> None:
         end.saw_traffic(now_ms)
         end.tick(now_ms)
     assert end.is_up
+
+
+def test_who_misses_probes_asks_for_answers_at_twice_the_pace() -> None:
+    two = Two()
+    two.run(10_000, nothing)
+    two.sent = [0, 0]
+    two.run(2_000, lambda sender, _: sender == 1)
+    assert two.ends[0].asks
+    assert not two.ends[1].asks
+    assert min(two.sent) >= 3 + 9, "who asks, and who answers"
+    two.run(500, nothing)
+    assert not two.ends[0].asks
