@@ -62,7 +62,7 @@ class Config:
     """CIDR blocks whose hosts get frames unencrypted if they trust us too."""
     esp: bool = False
     """The kernel can encrypt VXLAN."""
-    rekey_ms: int = 3_600_000
+    rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
 
 

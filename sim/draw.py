@@ -59,7 +59,7 @@ SECRET = 0.35
 """Share of runs in which there is a password."""
 TRUSTING = 0.3
 """Share of hosts, where there is one, that trust the whole network."""
-REKEYS_MS = (3_600_000, 20_000)
+ROTATES_MS = (3_600_000, 20_000)
 """Longer than any run, and so short that keys change often."""
 PICKY = 0.3
 """Share of runs in which VXLAN does not pass everywhere, or is switched off on some hosts."""
@@ -120,7 +120,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         core=core,
         kernels=kernels,
         password=is_secret,
-        rekey_ms=frames.choice(REKEYS_MS),
+        rotate_ms=frames.choice(ROTATES_MS),
         firewalls=firewalls,
         allow=("two-rings",) if profile == "rings" else (),
     )

@@ -103,7 +103,7 @@ class Scenario:
     """Whether hosts have kernels, and containers can be attached; else they only gossip and give addresses."""
     password: bool = False
     """All have the same password, and encrypt."""
-    rekey_ms: int = 3_600_000
+    rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
     firewalls: tuple[tuple[HostIndex, HostIndex], ...] = ()
     """From whom to whom VXLAN never passes, while connections and the sleeve do."""
@@ -126,7 +126,7 @@ class Scenario:
                 has_password=self.password,
                 trusted=EVERYWHERE if host.trusts else (),
                 esp=host.esp,
-                rekey_ms=self.rekey_ms,
+                rotate_ms=self.rotate_ms,
             )
             for index, host in enumerate(self.hosts)
         )

@@ -106,7 +106,7 @@ class Seals:
         elif message.epoch == seal.offered > seal.taken:
             seal.taken = message.epoch
             now = self._context.at.mono_ms
-            seal.due_ms = {"retire": now + RETIRE_MS, "renew": seal.begun_ms + self._context.config.rekey_ms}
+            seal.due_ms = {"retire": now + RETIRE_MS, "renew": seal.begun_ms + self._context.config.rotate_ms}
         self._advance(peer, seal)
 
     def ops_done(self, results: Iterable[tuple[Op, OpResult]]) -> None:

@@ -214,7 +214,7 @@ def test_without_esp_or_trust_at_both_ends_only_the_sleeve_is_left() -> None:
 
 @pytest.mark.parametrize("what", ["rotation", "restart"])
 def test_new_keys_cost_no_frame(what: str) -> None:
-    watched = made(ESP, password=True, rekey_ms=30_000)
+    watched = made(ESP, password=True, rotate_ms=30_000)
     before = keys(watched, A)
     if what == "restart":
         watched.perform(Kill(A))
