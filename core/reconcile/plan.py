@@ -1,9 +1,9 @@
 """The ordered difference between what the kernel should hold and what it holds.
 
-Invariant: the kernel fails closed after every prefix of a plan. An endpoint is up only while it has its veth pair and
-an address, and comes up only after all its addresses; on the way out it goes down first. So a crash between any two
-operations leaves nothing that carries traffic unguarded. Source: Felix ("think about what happens if Felix crashes or
-stops at this exact point"), laws P1 to P4.
+Invariant: the kernel fails closed after every prefix of a plan. The overlay device comes after its guard. An endpoint
+is up only while it has its veth pair and an address, and comes up only after all its addresses; on the way out it goes
+down first. So a crash between any two operations leaves nothing that carries traffic unguarded. Laws P1 to P4. Source:
+Felix ("think about what happens if Felix crashes or stops at this exact point").
 
 Only observed objects are ever removed, and drivers observe only what is ours: foreign objects cannot appear here.
 """
@@ -69,18 +69,24 @@ def creation_order(item: KernelObject) -> tuple[int, bool, Key]:
 
 
 def held_back(op: Op, results: Iterable[tuple[Op, OpResult]]) -> Again | None:
-    """Say that an operation must not be tried, because an earlier one on the same attachment has just failed.
+    """Say that an operation must not be tried, because an earlier one that guards it has just failed.
 
     For whoever carries out a plan: it is what keeps a failure in the middle closed.
     """
     place = attachment_of(op.object)
-    if place is None:
+    if place is None and not is_guarded(op):
         return None
     for earlier, result in results:
-        if isinstance(result, Again | Refused) and attachment_of(earlier.object) == place:
+        is_it = isinstance(earlier.object, Guard) if place is None else attachment_of(earlier.object) == place
+        if isinstance(result, Again | Refused) and is_it:
             name = " ".join(earlier.object.key)
             return Again(HELD_BACK_MS, f"waits for {earlier.verb.value} {name}, which failed: {result.why}")
     return None
+
+
+def is_guarded(op: Op) -> bool:
+    """Say whether an operation opens a way for frames that the guard must watch first, where one is wanted."""
+    return isinstance(op.object, VxlanPort) and op.verb is not Verb.REMOVE
 
 
 def attachment_of(item: KernelObject) -> AttachmentId | None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from core.context import Context
 from core.effects import DumpKernel, Execute
-from core.reconcile.objects import Again, KernelObject, Op, OpResult, Refused, Verb
-from core.reconcile.plan import attachment_of, plan, vanish_with
+from core.reconcile.objects import Again, Guard, KernelObject, Op, OpResult, Refused, Verb
+from core.reconcile.plan import attachment_of, is_guarded, plan, vanish_with
 
 RUN_TIMER = "reconcile"
 DUMP_TIMER = "reconcile/dump"
@@ -173,17 +173,19 @@ class Reconciler:
         self._arm_retry()
 
     def _ready(self, ops: tuple[Op, ...]) -> tuple[Op, ...]:
-        """Leave out what waits for its retry, and what comes after it in the same attachment."""
+        """Leave out what waits for its retry, and what it guards: the rest of its attachment, the overlay device."""
         now = self._context.at.mono_ms
-        held: dict[tuple[str, str], bool] = {}
+        held: dict[tuple[str, str] | None, bool] = {}
+        is_unguarded = False
         ready = []
         for op in ops:
             failure = self._failures.get(op)
             attachment = attachment_of(op.object)
             if failure is not None and failure.due_ms > now:
+                is_unguarded = is_unguarded or isinstance(op.object, Guard)
                 if attachment is not None:
                     held[attachment] = True
-            elif attachment is None or attachment not in held:
+            elif attachment not in held and not (is_unguarded and is_guarded(op)):
                 ready.append(op)
             else:
                 self._context.mark("reconciler.held-back")

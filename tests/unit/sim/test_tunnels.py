@@ -8,7 +8,20 @@ import pytest
 from watched import THREE, TWO, A, B, C, Watched
 
 from core.events import PathDown, PathUp
-from core.reconcile.objects import FASTDP, SLEEVE, Association, Guard, Hop, Seal, Tree, Tunnel
+from core.reconcile.objects import (
+    FASTDP,
+    SLEEVE,
+    Again,
+    Association,
+    Guard,
+    Hop,
+    OpResult,
+    Refused,
+    Seal,
+    Tree,
+    Tunnel,
+    VxlanPort,
+)
 from core.replica import Replica
 from sim.actions import (
     Attach,
@@ -252,3 +265,18 @@ def test_frames_in_the_clear_are_missed_by_nobody() -> None:
             kernel.lose(item)
     with pytest.raises(Violation, match="I11: what a sends to b by VXLAN leaves in the clear"):
         watched.run.checks.snapshot()
+
+
+@pytest.mark.parametrize("result", [Refused("no nftables", "load it"), Again(100, "busy")])
+def test_while_the_guard_cannot_be_had_there_is_no_way_out(result: OpResult) -> None:
+    watched = Watched(ESP, password=True)
+    kernel = watched.world.hosts[A].kernel
+    for item in kernel.observe():
+        kernel.lose(item)
+    watched.world.hosts[A].netlink.execute = (  # type: ignore[method-assign]  # fails for one kind of object
+        lambda kernel, op: result if isinstance(op.object, Guard) else kernel.execute(op)
+    )
+    watched.perform(Kill(A), Start(A))
+    for _ in range(1_000):
+        watched.wait(20)
+        assert not any(isinstance(item, VxlanPort) for item in kernel.observe())
