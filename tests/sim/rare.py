@@ -146,12 +146,12 @@ RARE: dict[str, Scenario] = {
     "takeover.voters-changed": story(
         4,
         100,
-        (150, CutPower(A)),
+        (3_000, CutPower(A)),
         (40_100, RemovePeers(B, (A,), False)),
         (40_500, CutPower(D)),
         (40_500, Start(A)),
         (40_500, CutPower(C)),
-        (80_060, RemovePeers(A, (C,), False)),
+        (80_600, RemovePeers(A, (C,), False)),
     ),
 }
 """By mark."""
