@@ -7,7 +7,20 @@ import random
 import pytest
 from watched import THREE, A, B, Watched, chosen
 
-from sim.actions import Action, BlackHole, Clog, Corrupt, Delay, Disturb, ForgetIdle, RestartNat, Sever, Throttle
+from sim.actions import (
+    Action,
+    BlackHole,
+    Block,
+    Clog,
+    Corrupt,
+    Delay,
+    Disturb,
+    ForgetIdle,
+    RestartNat,
+    Sever,
+    Throttle,
+    Unblock,
+)
 from sim.agenda import Agenda
 from sim.choose.network import BEGIN, KINDS
 from sim.chooser import Chooser
@@ -32,6 +45,12 @@ def test_a_kind_does_what_it_is_named_for(kind: str, action: type[Action]) -> No
     done = chosen(KINDS[kind])
     assert len(done) > 10
     assert {type(item) for item in done} == {action}
+
+
+def test_firewalls_block_either_transport_and_let_it_pass_again() -> None:
+    done = chosen(KINDS["firewalls"])
+    assert {type(item) for item in done} == {Block, Unblock}
+    assert {item.transport for item in done if isinstance(item, Block)} == {"fastdp", "sleeve"}
 
 
 def test_nats_are_troubled_where_there_are_any() -> None:
