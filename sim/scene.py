@@ -54,13 +54,18 @@ class Scene:
         return self.is_remembered(host) or self.is_dispensable(host)
 
     def is_dispensable(self, host: Host) -> bool:
-        """Say whether a host may forget how it voted: all have heard of it, and most who vote keep their memory."""
+        """Say whether a host may forget how it voted: all have heard all it has said, and most who vote keep their memory.
+
+        What is still under way to somebody would come after its next life has found that nobody knows of it.
+        """
         hearts = {other.index: other.heart for other in self.world.hosts if isinstance(other.heart, Replica)}
         if len(hearts) < len(self.world.hosts) or not self.can_call(host):
             return False
         me = hearts[host.index].board.me
         for heart in hearts.values():
             if heart.allocator.ring is not None or not heart.mesh.in_sync or me not in heart.store.lives(me.peer):
+                return False
+            if heart.store.seq(me) != hearts[host.index].store.seq(me):
                 return False
         members = [hearts[index] for index in self.scenario.members() if index != host.index]
         return sum(heart.board.me.incarnation == 1 for heart in members) > len(hearts) // 2
