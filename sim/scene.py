@@ -54,7 +54,7 @@ class Scene:
         return self.is_remembered(host) or self.is_dispensable(host)
 
     def is_dispensable(self, host: Host) -> bool:
-        """Say whether a host may forget how it voted: all have heard all it has said, and most who vote keep their memory.
+        """Say whether a host may forget how it voted: all have heard all it said, and most who vote keep their memory.
 
         What is still under way to somebody would come after its next life has found that nobody knows of it.
         """
