@@ -3,8 +3,8 @@
 Such a host gives what it has until it hears of its removal, and what it gave before is taken over as well. The same
 holds for hosts that a removal has passed over: what the dead gave them is taken. A forced removal passes over those who
 did not answer; any removal passes over a host that its remover has never heard of, or holds for dead since an earlier
-one. So is what such a host gives to others. From the moment at which they could know, they are held to every promise
-again; those addresses stay in doubt.
+one. So is what such a host gives to somebody who holds its remover for dead. From the moment at which they could know,
+they are held to every promise again; those addresses stay in doubt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from core.board import Board
 from core.effects import Effect, Persist
 from core.ipam.retired import PREFIX
-from core.kinds import NOBODY, AddressRecord, RetiredRecord, RingClaim, parse
+from core.kinds import AddressRecord, RetiredRecord, RingClaim, parse
 from core.reconcile.objects import EndpointAddress
 from core.replica import Replica
 from core.types import Address, PeerName, address_text
@@ -73,8 +73,20 @@ class Doubt:
             body = None if fact.body is None else parse(fact.kind, fact.body)
             if isinstance(body, AddressRecord):
                 self._doubt(body.address, body.address + 1)
-            elif isinstance(body, RingClaim) and body.owner not in (host.config.peer, NOBODY):
+            elif isinstance(body, RingClaim) and self._may_accept(PeerName(body.owner), host):
                 self._doubt(body.lo, body.hi)
+
+    def _may_accept(self, receiver: PeerName, giver: Host) -> bool:
+        """Say whether who gets something of a host that was removed knows that its remover was removed as well.
+
+        Then it need not wait for the end of that removal, of which it may never hear. Else it was asked, or passed
+        over, and should take nothing.
+        """
+        for host in self._world.hosts:
+            if host.config.peer == receiver and host is not giver and isinstance(host.heart, Replica):
+                dead = {key.removeprefix(PREFIX): None for _, key, _ in host.heart.board.all(RetiredRecord)}
+                return any(taker in dead for taker, _ in self._concerning(giver, self._seen))
+        return False
 
     def _doubt(self, lo: int, hi: int) -> None:
         self._books.doubtful.update((address_text(Address(address)), None) for address in range(lo, hi))
