@@ -36,14 +36,17 @@ class Doubt:
         self._board = board
         self._seen: Removals = {}
         self._passed_over: dict[tuple[PeerName, str], dict[PeerName, None]] = {}
+        self._decided: dict[tuple[PeerName, str], tuple[RetiredRecord, dict[PeerName, None]]] = {}
 
     def look(self) -> None:
         """Take note of removals that are new: all that the hosts concerned use now is in doubt, if they live."""
         now = {(taker, key): record for taker, key, record in self._board.all(RetiredRecord)}
         fresh = {place: record for place, record in now.items() if self._seen.get(place) != record}
         self._seen = now
-        for place in fresh:
-            self._passed_over[place] = self._unasked(place[0])
+        for place, record in fresh.items():
+            decided = self._decided.get(place)
+            is_same = decided is not None and decided[0] == record
+            self._passed_over[place] = decided[1] if decided and is_same else self._unasked(place[0])
         for host in self._world.hosts:
             if not self._concerning(host, fresh):
                 continue
@@ -51,14 +54,14 @@ class Doubt:
                 self._books.doubtful.update(dict.fromkeys(user.addresses))
             if isinstance(host.heart, Replica):
                 # What it has given already, and will tell when it is on disk.
-                for _, record in host.heart.board.of(host.config.peer, AddressRecord):
-                    self._doubt(record.address, record.address + 1)
+                for _, given in host.heart.board.of(host.config.peer, AddressRecord):
+                    self._doubt(given.address, given.address + 1)
             for item in host.kernel.observe():
                 if isinstance(item, EndpointAddress):
                     self._books.doubtful[item.cidr.partition("/")[0]] = None
 
     def decided(self, host: Host, effects: Sequence[Effect]) -> None:
-        """Take note of what a host gives before it can know, to containers and to others, who may hand it on later."""
+        """Take note of whom a removal passes over, and of what a host gives before it can know of its own."""
         own = [
             fact
             for effect in effects
@@ -67,11 +70,18 @@ class Doubt:
             if delta.origin.peer == host.config.peer
             for fact in delta.facts
         ]
-        if not own or not self.is_unaware(host):
-            return
+        is_unaware = bool(own) and self.is_unaware(host)
         for fact in own:
             body = None if fact.body is None else parse(fact.kind, fact.body)
-            if isinstance(body, AddressRecord):
+            place = (host.config.peer, fact.key)
+            if isinstance(body, RetiredRecord):
+                before = self._decided.get(place)
+                if before is None or before[0] != body:
+                    # It may be on disk much later, when more is known.
+                    self._decided[place] = (body, self._unasked(host.config.peer))
+            elif not is_unaware:
+                continue
+            elif isinstance(body, AddressRecord):
                 self._doubt(body.address, body.address + 1)
             elif isinstance(body, RingClaim) and self._may_accept(PeerName(body.owner), host):
                 self._doubt(body.lo, body.hi)
