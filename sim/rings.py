@@ -81,14 +81,16 @@ class Rings:
     def unsaid(self, host: Host) -> Iterator[str]:
         """Yield what others have given to a host and it has not said to own; at rest everybody speaks for himself.
 
-        Of a giver that does not come back, nobody else may have heard that it gave anything.
+        Of a giver that does not come back, nobody else may have heard that it gave anything. Of one that is being
+        removed nothing may be taken, until the remover is done or is removed itself.
         """
         view = self.of(host)
-        if view is None:
+        if view is None or not isinstance(host.heart, Replica):
             return
+        fenced = host.heart.board.fences
         givers = {self._scene.world.hosts[index].config.peer: None for index in self._scene.scenario.members()}
         for writer, claim in view.claims:
-            if claim.owner != host.config.peer or writer == claim.owner or writer not in givers:
+            if claim.owner != host.config.peer or writer == claim.owner or writer not in givers or writer in fenced:
                 continue
             for run in view.between(Address(claim.lo), Address(claim.hi)):
                 if run.rank == rank_of(claim):
