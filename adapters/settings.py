@@ -28,7 +28,7 @@ RUNTIME_DIRECTORY = "/var/run/weave"
 DATA_DIRECTORY = "/var/lib/weave"
 SOCKET = "control.sock"
 MTU_OVERHEAD = 124
-"""Bytes of an underlay packet that containers leave free: enough for VXLAN in ESP (87), and for the sealed sleeve (110)
+"""Bytes of an underlay packet that containers leave free: enough for VXLAN in ESP (87), and for the sealed sleeve (114)
 even behind the eight bytes of PPPoE. With Ethernet's 1500 it makes Weave Net's 1376."""
 MTU_DEFAULT = 1500 - MTU_OVERHEAD
 MTU_MIN, MTU_MAX = 576, 65_485
@@ -204,7 +204,7 @@ def _parser() -> _Parser:
     add = parser.add_argument
     add("--name", metavar="MAC", help="this host's peer name; derived from the machine unless given")
     add("--nickname", metavar="NAME", help="what people call this host; its host name unless given")
-    add("--port", metavar="PORT", help="TCP port for peers; the overlay uses UDP on the next one (6783)")
+    add("--port", metavar="PORT", help="TCP and UDP port for peers; VXLAN has UDP on the next one (6783)")
     add("--host", metavar="IP", default="0.0.0.0", help="address to listen on for peers (all)")
     add("--resume", action="store_true", help="connect to the peers of the last run")
     add("--no-discovery", action="store_true", help="connect only to the peers named here")

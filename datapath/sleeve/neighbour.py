@@ -68,6 +68,7 @@ class Neighbour:
         )
         self.endpoint = Endpoint(host, port, (told.address, told.port))
         """The way to it."""
+        self._port = port
         self.newest = told.newest
         """One past the highest counter that came from where it is now."""
         self._probe_keys = keys.probe_key(secret, ours), keys.probe_key(secret, theirs)
@@ -238,17 +239,19 @@ class Neighbour:
         host, port = self.endpoint.remote
         if self._sleeve.hears:
             return f"datagrams pass one way only: {host} does not hear ours (UDP port {port} blocked?)"
-        return f"nothing arrives from {host} (UDP port {port} blocked?)"
+        # What comes from there comes to our port; its own may be one that a NAT has chosen.
+        return f"nothing arrives from {host} (UDP port {self._port} blocked?)"
 
     def _why_no_fastdp(self, now_ms: int) -> str:
         host, port, size = self.told.address, self.told.port + FAST_PORT_STEP, self.told.mtu + 14
         hears_small = now_ms - self._small_ms < SMALL_SILENT_MS
+        blocked = "ESP, IP protocol 50, blocked?" if self.told.is_sealed else f"UDP port {port} blocked?"
         if self._fast_source not in (bytes(4), socket.inet_aton(host)):
             return f"VXLAN comes from {socket.inet_ntoa(self._fast_source)}, not from {host}: a NAT is between"
         if self._fast.hears and self._is_small_heard:
             return f"frames of {size} bytes do not get through to {host}, smaller ones do"
         if self._fast.hears:
-            return f"VXLAN arrives one way only: {host} does not hear ours (UDP port {port} blocked?)"
+            return f"VXLAN arrives one way only: {host} does not hear ours ({blocked})"
         if hears_small:
             return f"frames of {size} bytes do not get through from {host}, smaller ones do"
-        return f"no VXLAN arrives from {host} (UDP port {port} blocked?)"
+        return f"no VXLAN arrives from {host} ({blocked})"

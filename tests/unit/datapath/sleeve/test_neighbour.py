@@ -13,6 +13,8 @@ from datapath.sleeve.control import Epochs, Message, Path, SetTunnel
 from datapath.sleeve.neighbour import FASTDP, SLEEVE, Neighbour
 
 ADDRESSES = ("198.18.0.1", "198.18.0.2")
+PORTS = (6783, 7783)
+"""Where each listens."""
 
 
 class End:
@@ -25,7 +27,7 @@ class End:
             number == 0,
             9 - number,
             ADDRESSES[1 - number],
-            6783,
+            PORTS[1 - number],
             is_sealed,
             True,
             1376,
@@ -35,7 +37,7 @@ class End:
             0,
         )
         self.address = ADDRESSES[number]
-        self.me = Neighbour(told, SECRET, "127.0.0.1", 0, 0)
+        self.me = Neighbour(told, SECRET, "127.0.0.1", PORTS[number], 0)
         self.said: list[Message] = []
         self.out: list[tuple[str, bytes]] = []
         self.listens = True
@@ -102,7 +104,7 @@ def test_both_transports_come_up_at_both_ends() -> None:
         assert sleeve.is_up
     fast = world.ends[0].path(FASTDP)
     assert fast is not None
-    assert fast.address == "198.18.0.2:6784"
+    assert fast.address == "198.18.0.2:7784"
 
 
 @pytest.mark.parametrize("was_up", [False, True])
@@ -122,6 +124,25 @@ def test_why_vxlan_does_not_get_through(was_up: bool) -> None:
         assert world.why(0, SLEEVE) == ""
         world.run(5_000)
         assert world.why(0) == world.why(1) == ""
+
+
+@pytest.mark.parametrize(
+    ("is_sealed", "what"), [(True, "ESP, IP protocol 50, blocked?"), (False, "UDP port 7784 blocked?")]
+)
+def test_why_vxlan_does_not_get_through_names_what_is_on_the_wire(is_sealed: bool, what: str) -> None:
+    world = World(is_sealed=is_sealed)
+    world.run(20_000, lambda number, by, _: by == SLEEVE or number == 0)
+    assert world.why(0) == f"no VXLAN arrives from 198.18.0.2 ({what})"
+    assert world.why(1).endswith(f"198.18.0.1 does not hear ours ({what.replace('7784', '6784')})")
+
+
+def test_why_the_sleeve_does_not_get_through_names_the_port_that_datagrams_come_to() -> None:
+    world = World()
+    world.run(20_000, lambda number, _, __: number == 0)
+    assert world.why(0, SLEEVE) == "nothing arrives from 198.18.0.2 (UDP port 6783 blocked?)"
+    assert world.why(1, SLEEVE) == (
+        "datagrams pass one way only: 198.18.0.1 does not hear ours (UDP port 6783 blocked?)"
+    )
 
 
 def test_fast_death_is_told_within_three_seconds_and_the_sleeve_stays() -> None:
