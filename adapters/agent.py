@@ -121,6 +121,8 @@ class _Agent:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio_loop.add_signal_handler(number, loop.stop)
             self._note("INFO", f"weave {config.version}; our name is {config.peer}({config.nickname})")
+            if config.has_password and not config.esp:
+                self._note("INFO", f"VXLAN cannot be encrypted here, the sleeve carries all: {why_no_esp()}")
             how = "via untrusted networks is encrypted" if config.has_password else "is unencrypted"
             self._note("INFO", f"Communication between peers {how}.")
             if recorder is not None:

@@ -33,7 +33,8 @@ def open_socket(host: str, port: int, remote: Source | None = None) -> socket.so
     """Return a socket on a port, connected when there is a remote end. Raises: OSError."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Not SO_REUSEADDR: then processes of other users could have the port as well, and what comes to it.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PROBE)
         for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
             made.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)

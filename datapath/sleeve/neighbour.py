@@ -134,7 +134,8 @@ class Neighbour:
         self._is_small_heard = bool(found.flags & probe.HEARS_SMALL)
         if source != socket.inet_aton(self.told.address):
             return True
-        if found.flags & probe.IS_FULL and found.size == self.told.mtu:
+        if found.flags & probe.IS_FULL:
+            # As large as its containers' frames get, whatever ours do; that it has lost nothing is proved.
             hears, asks = bool(found.flags & probe.HEARS), bool(found.flags & probe.ASKS)
             self._fast.heard(now_ms, hears_us=hears, asks=asks)
         else:
