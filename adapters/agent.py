@@ -26,6 +26,7 @@ from adapters.mesh.keyring import Keyring
 from adapters.mesh.transport import Transport, TransportError
 from adapters.recorder import RecordedHeart, Recorder
 from adapters.settings import LEVELS, MTU_MIN, MTU_OVERHEAD, Settings
+from core.counters import Counters
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
 from core.replica import Replica
@@ -38,6 +39,8 @@ from datapath.sleeve.process import Sleeve
 
 LOOK_S = 5.0
 """Between two looks whether the containers' namespaces still exist."""
+COUNT_TIMEOUT_S = 2.0
+"""For reading counters; usual are 10 ms, but who attaches hundreds of containers comes first."""
 JOURNAL_FILE = "journal.db"
 LEVEL_OF_NOTE = {"DEBU": "debug", "INFO": "info", "WARN": "warning", "ERRO": "error"}
 
@@ -110,7 +113,13 @@ class _Agent:
         transport = loop.transport = Transport(
             loop.report, port=config.port, host=settings.host, key=self._key, keyring=self._keyring
         )
-        control = ControlServer(settings, ask=self._ask, describe=lambda: self._replica.describe(now()), stop=loop.stop)
+        control = ControlServer(
+            settings,
+            ask=self._ask,
+            describe=lambda: self._replica.describe(now()),
+            count=lambda: self._count(driver),
+            stop=loop.stop,
+        )
         monitor = Monitor(config.bridge, config.port + 1)
         watching = None
         try:
@@ -165,6 +174,13 @@ class _Agent:
         future = self._waiting.pop(request, None)
         if future is not None and not future.done():
             future.set_result(reply)
+
+    async def _count(self, driver: KernelDriver) -> Counters:
+        """Ask what the data path has dropped; a kernel that is busy keeps nobody waiting."""
+        try:
+            return await asyncio.wait_for(self._loop.on_kernel(driver.counters), COUNT_TIMEOUT_S)
+        except TimeoutError:
+            return Counters(trouble=f"the kernel had other things to do for {COUNT_TIMEOUT_S:g} s; ask again")
 
     def _note(self, level: str, text: str) -> None:
         if LEVELS.index(LEVEL_OF_NOTE[level]) >= self._level:

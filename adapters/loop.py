@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from adapters.clock import now
 from adapters.journal import Journal
@@ -33,6 +33,8 @@ from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, 
 from core.reconcile.objects import KernelObject, Op, OpResult
 from core.reconcile.plan import held_back
 from core.types import Instant, RequestId, Ticket
+
+T = TypeVar("T")
 
 
 class Heart(Protocol):
@@ -107,6 +109,10 @@ class Loop:
     async def run(self) -> None:
         """Wait for the end. Raises: whatever a bug has raised."""
         await self._end
+
+    async def on_kernel(self, work: Callable[[], T]) -> T:
+        """Run something on the kernel's thread, after what waits there already. Raises: what `work` raises."""
+        return await self._asyncio.run_in_executor(self._kernel, work)
 
     def stop(self) -> None:
         """End well."""

@@ -15,6 +15,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from core.counters import Counters
 from core.reconcile.objects import (
     FASTDP,
     SLEEVE,
@@ -168,6 +169,20 @@ class KernelDriver:
         """Return packets dropped by the guard since its rules were made: `input`, `output`. Raises: OSError."""
         table = guard.observe()
         return {} if table is None else dict(table.drops)
+
+    def counters(self) -> Counters:
+        """Return what was dropped, by whom and why; costs some 10 ms."""
+        programs: dict[str, int] = {}
+        guarded: dict[str, int] = {}
+        trouble = ""
+        try:
+            programs = self.drops()
+            guarded = self.guard_drops()
+        except (NetlinkError, OSError) as error:
+            trouble = str(error)
+        sleeve = self._sleeve
+        said, deaths = ({}, 0) if sleeve is None else (sleeve.counters, sleeve.deaths)
+        return Counters(programs, guarded, said, deaths, trouble)
 
     def carried(self) -> dict[tuple[str, ...], int]:
         """Return the bytes that each association of ours has carried, by its key. Raises: OSError."""

@@ -21,6 +21,7 @@ from adapters.control.report import report
 from adapters.control.template import TemplateError, render
 from adapters.mesh.transport import parse_target
 from adapters.settings import Settings
+from core.counters import Counters
 from core.effects import Ok, Refusal
 from core.events import (
     Allocate,
@@ -50,6 +51,7 @@ SOCKET_MODE = 0o600
 
 Cancel = Callable[[], None]
 Ask = Callable[[Callable[[RequestId], Event]], tuple["asyncio.Future[Ok | Refusal]", Cancel]]
+Count = Callable[[], Awaitable[Counters]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -71,11 +73,12 @@ class ControlServer:
     """All HTTP of one agent."""
 
     def __init__(
-        self, settings: Settings, *, ask: Ask, describe: Callable[[], Status], stop: Callable[[], None]
+        self, settings: Settings, *, ask: Ask, describe: Callable[[], Status], count: Count, stop: Callable[[], None]
     ) -> None:
         self._settings = settings
         self._ask = ask
         self._describe = describe
+        self._count = count
         self._stop = stop
         self._metrics = Metrics(describe)
         self._doors: list[Door] = []
@@ -157,7 +160,7 @@ class ControlServer:
         return show
 
     async def _show_report(self, request: web.Request) -> web.Response:
-        found = report(self._describe())
+        found = report(self._describe(), await self._count())
         formats = request.query.getall("format", [])
         if not formats:
             return web.Response(text=json.dumps(found, indent=4), content_type="application/json")
@@ -169,7 +172,8 @@ class ControlServer:
             return web.Response(status=400, text=f"{error}\n")
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        body = self._metrics.text(await self._count())
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     # Changing.
 

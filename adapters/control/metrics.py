@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from core.counters import Counters
 from core.status import Status
 
 STATES = ("established", "pending", "retrying", "failed", "connecting")
@@ -16,6 +17,8 @@ STATES = ("established", "pending", "retrying", "failed", "connecting")
 class _StatusCollector(Collector):
     def __init__(self, describe: Callable[[], Status]) -> None:
         self._describe = describe
+        self.counters = Counters()
+        """Read last."""
 
     def collect(self) -> Iterator[Metric]:
         status = self._describe()
@@ -42,6 +45,7 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily("weave_alarms", "Lines under `alarms` in `weave status`.", len(status.alarms))
         yield GaugeMetricFamily("weave_kernel_troubles", "Kernel objects that cannot be had.", len(status.kernel))
         yield GaugeMetricFamily("weave_facts", "Live facts held, of all peers.", status.facts)
+        yield from self._drops()
         if ipam is None:
             return
         ips = GaugeMetricFamily("weave_ips", "Number of IP addresses.", labels=["state"])
@@ -60,15 +64,30 @@ class _StatusCollector(Collector):
         )
         yield GaugeMetricFamily("weave_ipam_pending_claims", "Number of pending claims.", claims)
 
+    def _drops(self) -> Iterator[Metric]:
+        counters = self.counters
+        for name, about, label, values in (
+            ("weave_datapath_drops", "Frames dropped by the data path's programs.", "reason", counters.programs),
+            ("weave_guard_drops", "VXLAN packets dropped, for their peer is to be encrypted.", "hook", counters.guard),
+            ("weave_sleeve_events", "What the sleeve dropped or did out of turn.", "what", counters.sleeve),
+        ):
+            family = CounterMetricFamily(name, about, labels=[label])
+            for value, count in values.items():
+                family.add_metric([value], count)
+            yield family
+        yield CounterMetricFamily("weave_sleeve_deaths", "Processes of the sleeve that died.", counters.sleeve_deaths)
+
 
 class Metrics:
     """The registry of one agent."""
 
     def __init__(self, describe: Callable[[], Status]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_StatusCollector(describe))
+        self._collector = _StatusCollector(describe)
+        self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
 
-    def text(self) -> bytes:
+    def text(self, counters: Counters) -> bytes:
         """Return everything in Prometheus' text format."""
+        self._collector.counters = counters
         return generate_latest(self._registry)

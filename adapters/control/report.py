@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.counters import Counters
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
 from core.status import Status
 from core.types import address_text
 
 
-def report(status: Status) -> dict[str, Any]:
+def report(status: Status, counters: Counters) -> dict[str, Any]:
     """Return the report. Field names are Weave Net's API."""
     found: dict[str, Any] = {
         "Ready": True,
@@ -19,7 +20,7 @@ def report(status: Status) -> dict[str, Any]:
     }
     if status.ipam is not None:
         found["IPAM"] = _ipam(status)
-    found["Weavenet"] = _ours(status)
+    found["Weavenet"] = {**_ours(status), "Dropped": _dropped(counters)}
     return found
 
 
@@ -140,4 +141,14 @@ def _ours(status: Status) -> dict[str, Any]:
             for item in status.kernel
         ],
         "PendingReasons": [{"Ident": wait.ident, "Why": wait.why} for wait in ipam.pending] if ipam else [],
+    }
+
+
+def _dropped(counters: Counters) -> dict[str, Any]:
+    return {
+        "Programs": dict(counters.programs),
+        "Guard": dict(counters.guard),
+        "Sleeve": dict(counters.sleeve),
+        "SleeveDeaths": counters.sleeve_deaths,
+        "Trouble": counters.trouble,
     }

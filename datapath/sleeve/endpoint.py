@@ -19,6 +19,9 @@ BUFFER_SIZE = 4 << 20
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = socket.IPPROTO_UDP, 103, 104
 _IP_MTU_DISCOVER, _IP_MTU, _PROBE = 10, 14, 3
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("9I")
+"""Its last word counts datagrams dropped. Source: linux/sock_diag.h, SK_MEMINFO_DROPS."""
 ANCILLARY_SIZE = socket.CMSG_SPACE(4)
 """Bytes of what comes with datagrams that the kernel has joined."""
 _SEGMENT = struct.Struct("H")
@@ -59,6 +62,11 @@ def receive(source: socket.socket, inbox: Buffer, at: int) -> tuple[int, int, So
         if level == _SOL_UDP and kind == _UDP_GRO:
             spacing = _GRO.unpack(data[: _GRO.size])[0]
     return size, spacing, remote
+
+
+def overrun(source: socket.socket) -> int:
+    """Return how many datagrams found the buffer of a socket full, ever."""
+    return int(_MEMINFO.unpack(source.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[-1])
 
 
 class Endpoint:

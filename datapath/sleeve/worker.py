@@ -24,7 +24,7 @@ from datapath.sleeve.control import (
     decode,
     encode,
 )
-from datapath.sleeve.endpoint import Source, open_socket, receive
+from datapath.sleeve.endpoint import Source, open_socket, overrun, receive
 from datapath.sleeve.keys import SECRET_SIZE
 from datapath.sleeve.neighbour import Neighbour
 from datapath.sleeve.opener import IN_SIZE, Opener, Receiving
@@ -69,6 +69,7 @@ class Worker:
         self._sockets: dict[int, tuple[socket.socket, Neighbour | None]] = {}
         self._counts: dict[str, int] = {}
         self._told: dict[str, int] = {}
+        self._overrun = 0
         self._packet = bytearray(PACKET_MAX)
         self._answers = 0
         self._answers_ms = 0
@@ -287,6 +288,9 @@ class Worker:
         errors = sum(neighbour.endpoint.errors for neighbour in self._peers.values())
         if errors:
             values["datagrams that the kernel did not take"] = errors
+        lost = self._overrun + sum(overrun(source) for source, _ in self._sockets.values())
+        if lost:
+            values["datagrams that came faster than they could be read"] = lost
         if values != self._told and self.report(Counters(values)):
             self._told = values
 
@@ -359,6 +363,7 @@ class Worker:
         held = neighbour.endpoint.socket
         if held is not None:
             self._sockets.pop(held.fileno(), None)
+            self._overrun += overrun(held)
             self._poll.unregister(held.fileno())
 
     def _count(self, what: str) -> None:

@@ -292,6 +292,16 @@ def test_the_kernel_is_worked_on_in_order_by_one_other_thread(tmp_path: Path) ->
     run(test)
 
 
+def test_questions_to_the_kernel_wait_their_turn_on_its_thread(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with staged(tmp_path, {Started: [Execute(OPS)]}) as (stage, _):
+            stage.loop.report(Started())
+            count = await stage.loop.on_kernel(lambda: (threading.get_ident(), len(stage.driver.done)))
+            assert count == (next(iter(stage.driver.threads)), len(OPS))
+
+    run(test)
+
+
 def test_links_are_dialled_spoken_on_and_hung_up(tmp_path: Path) -> None:
     async def test() -> None:
         heart = Scripted({})

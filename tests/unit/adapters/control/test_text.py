@@ -10,6 +10,7 @@ from playbook import HIGH, ME, Playbook
 from adapters.control import text
 from adapters.control.metrics import Metrics
 from adapters.control.report import report
+from core.counters import Counters
 from core.events import Allocate, Commanded, Connect, DialFailed
 from core.ipam.status import PendingStatus
 from core.status import Status
@@ -81,7 +82,7 @@ def test_the_shares_are_followed_by_what_is_blocked_and_why() -> None:
 
 
 def test_the_report_has_the_fields_that_templates_name() -> None:
-    found = json.loads(json.dumps(report(snapshot())))
+    found = json.loads(json.dumps(report(snapshot(), Counters())))
     assert found["Router"]["Name"] == ME
     assert found["Router"]["Targets"] == ["10.0.0.7"]
     assert found["Router"]["Connections"][0]["State"] == "established"
@@ -94,7 +95,7 @@ def test_the_report_has_the_fields_that_templates_name() -> None:
 
 def test_metrics_go_by_their_old_names() -> None:
     status = snapshot()
-    lines = Metrics(lambda: status).text().decode().splitlines()
+    lines = Metrics(lambda: status).text(Counters()).decode().splitlines()
     assert 'weave_connections{encryption="",state="established",type="fastdp"} 1.0' in lines
     assert 'weave_connections{encryption="yes",state="established",type="fastdp"} 0.0' in lines
     assert 'weave_ips{state="local-used"} 1.0' in lines
@@ -110,5 +111,21 @@ def test_encryption_and_trusted_subnets_are_shown() -> None:
     lines = [line.strip() for line in text.status_text(shown).splitlines()]
     assert "Encryption: enabled" in lines
     assert "TrustedSubnets: 10.0.0.0/8, 192.168.0.0/24" in lines
-    router = report(shown)["Router"]
+    router = report(shown, Counters())["Router"]
     assert (router["Encryption"], router["TrustedSubnets"]) == (True, ["10.0.0.0/8", "192.168.0.0/24"])
+
+
+def test_what_was_dropped_is_told_by_reason() -> None:
+    counters = Counters({"loop": 3}, {"input": 2}, {"datagrams not authentic": 7}, 1, "nft: is not installed")
+    assert report(snapshot(), counters)["Weavenet"]["Dropped"] == {
+        "Programs": {"loop": 3},
+        "Guard": {"input": 2},
+        "Sleeve": {"datagrams not authentic": 7},
+        "SleeveDeaths": 1,
+        "Trouble": "nft: is not installed",
+    }
+    lines = Metrics(snapshot).text(counters).decode().splitlines()
+    assert 'weave_datapath_drops_total{reason="loop"} 3.0' in lines
+    assert 'weave_guard_drops_total{hook="input"} 2.0' in lines
+    assert 'weave_sleeve_events_total{what="datagrams not authentic"} 7.0' in lines
+    assert "weave_sleeve_deaths_total 1.0" in lines
