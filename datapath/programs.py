@@ -23,7 +23,7 @@ CHILDREN_MAX = 256
 MAC_SIZE = 6
 KEYS_MAX = 1 << 17
 """A walk over a map that changes meanwhile may start again; this ends it."""
-DROP_REASONS = ("no_id", "no_hop", "no_tree", "parent", "loop", "ttl", "local", "key", "tags", "no_tap")
+DROP_REASONS = ("no_id", "no_hop", "no_tree", "parent", "loop", "ttl", "local", "key", "tags", "no_tap", "stranger")
 """As `enum drop` in the C source."""
 TRANSPORTS = (FASTDP, SLEEVE)
 """By the number that says it in `struct neighbour`."""
@@ -76,6 +76,9 @@ class Programs:
             self._maps[spec.name] = syscall.map_create(*shape, spec.flags, spec.name) if fd is None else fd
         for fd in left.values():
             os.close(fd)
+        self._addresses: dict[ShortId, str] = {}
+        self._uses: dict[str, int] = {}
+        self._count_neighbours()
         self.fds = {spec.name: self._load(spec) for spec in source.programs}
         """Descriptor of each program."""
 
@@ -118,12 +121,21 @@ class Programs:
             yield ShortId(struct.unpack("<I", key)[0]), _unpack(value)
 
     def set_hop(self, destination: ShortId, next_hop: Neighbour) -> None:
-        """Set where frames for a peer go next."""
+        """Set where frames for a peer go next; that neighbour may send us frames."""
+        syscall.map_update(self._maps["neighbours"], _key(next_hop.address), bytes(4))
         syscall.map_update(self._maps["hops"], struct.pack("<I", destination), _pack(next_hop))
+        self._use(destination, next_hop.address)
 
     def remove_hop(self, destination: ShortId) -> bool:
         """Forget where frames for a peer go; say whether that was known."""
-        return syscall.map_delete(self._maps["hops"], struct.pack("<I", destination))
+        was_known = syscall.map_delete(self._maps["hops"], struct.pack("<I", destination))
+        self._use(destination, None)
+        return was_known
+
+    def neighbours(self) -> Iterator[str]:
+        """Yield the address of everybody who may send us VXLAN."""
+        for key, _ in self._items("neighbours", 4, 4):
+            yield str(ipaddress.IPv4Address(struct.unpack("<I", key)[0]))
 
     def trees(self) -> Iterator[tuple[ShortId, TreeValue]]:
         """Yield the broadcast tree of each source."""
@@ -177,6 +189,30 @@ class Programs:
             totals[reason] = sum(struct.unpack(f"<{cpus}Q", value))
         return totals
 
+    def _count_neighbours(self) -> None:
+        """Make the addresses of neighbours those of the hops, as another release or a sudden end may have left them."""
+        left = tuple(self.neighbours())
+        for destination, hop in tuple(self.hops()):
+            syscall.map_update(self._maps["neighbours"], _key(hop.address), bytes(4))
+            self._use(destination, hop.address)
+        for address in left:
+            if address not in self._uses:
+                syscall.map_delete(self._maps["neighbours"], _key(address))
+
+    def _use(self, destination: ShortId, address: str | None) -> None:
+        """Count by how many hops an address is used; who is used by none is no neighbour any more."""
+        if address is not None:
+            self._uses[address] = self._uses.get(address, 0) + 1
+        before = self._addresses.pop(destination, None)
+        if address is not None:
+            self._addresses[destination] = address
+        if before is None:
+            return
+        self._uses[before] -= 1
+        if not self._uses[before]:
+            del self._uses[before]
+            syscall.map_delete(self._maps["neighbours"], _key(before))
+
     def _self(self) -> tuple[int, int, int]:
         value = syscall.map_lookup(self._maps["self"], bytes(4), SELF.size) or bytes(SELF.size)
         number, port, tap = SELF.unpack(value)
@@ -203,6 +239,10 @@ class Programs:
             code[offset + 1] = code[offset + 1] & 0x0F | 0x10
             struct.pack_into("<i", code, offset + 4, self._maps[name])
         return syscall.prog_load(bytes(code), spec.name)
+
+
+def _key(address: str) -> bytes:
+    return struct.pack("<I", int(ipaddress.IPv4Address(address)))
 
 
 def _pack(item: Neighbour) -> bytes:

@@ -296,6 +296,8 @@ class _Walk:
             self._drop(host, "no_id", "no number yet")
         elif source == here.number:
             self._drop(host, "loop", f"our own, from {come_from}")
+        elif target and not via and not is_neighbour(here, source, remote):
+            self._drop(host, "stranger", f"{remote} is no neighbour")
         elif not target:
             self._take_broadcast(crossing)
         elif target == here.number:
@@ -401,6 +403,12 @@ class _Walk:
 
     def _drop(self, host: int, why: str, about: str) -> None:
         self.drops.append(Drop(host, why, about))
+
+
+def is_neighbour(here: Tables, source: int, remote: str) -> bool:
+    """Say whether a host expects VXLAN from an address at all. Most come from where what goes back would go."""
+    back = here.hops.get(source)
+    return (back is not None and back.address == remote) or any(hop.address == remote for hop in here.hops.values())
 
 
 def is_from_parent(tree: Branch, remote: str, via: int) -> bool:

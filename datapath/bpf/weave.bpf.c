@@ -18,9 +18,9 @@
 // which is in their Ethernet destination, with a VNI of 0, and there to the TAP, the sender's address in their Ethernet
 // source. They pass before anybody has a number.
 //
-// Maps outlive the agent, because attached programs hold them. The agent writes `self`, `hops` and `trees`; `macs` is
-// learnt here. A broadcast is accepted from our parent in its source's tree only, so wrong trees lose frames, and never
-// multiply them. Runs on Linux 5.10 and later; numbers are in host order unless said otherwise.
+// Maps outlive the agent, because attached programs hold them. The agent writes `self`, `hops`, `neighbours` and `trees`;
+// `macs` is learnt here. A broadcast is accepted from our parent in its source's tree only, so wrong trees lose frames,
+// and never multiply them; everything else from any neighbour, for ways there and back may differ. Runs on Linux 5.10 and later; numbers are in host order unless said otherwise.
 //
 // Source: Weave Net's fastdp (VNI layout); reverse path forwarding (Dalal and Metcalfe, 1978).
 #include <linux/bpf.h>
@@ -55,7 +55,7 @@
 #define KEY_SIZE 28
 
 enum drop { DROP_NO_ID, DROP_NO_HOP, DROP_NO_TREE, DROP_PARENT, DROP_LOOP, DROP_TTL, DROP_LOCAL, DROP_KEY, DROP_TAGS, DROP_NO_TAP,
-	DROPS };
+	DROP_STRANGER, DROPS };
 
 // The interfaces, and 0 for what is not there.
 struct self { __u32 id; __u32 vxlan; __u32 tap; };
@@ -74,6 +74,8 @@ struct map { __u32 type; __u32 key_size; __u32 value_size; __u32 max_entries; __
 
 MAP(self, BPF_MAP_TYPE_ARRAY, __u32, struct self, 1, 0);
 MAP(hops, BPF_MAP_TYPE_HASH, __u32, struct neighbour, PEERS_MAX, BPF_F_NO_PREALLOC);
+// Addresses of neighbours, as keys: nobody else may send us VXLAN.
+MAP(neighbours, BPF_MAP_TYPE_HASH, __u32, __u32, PEERS_MAX, BPF_F_NO_PREALLOC);
 MAP(trees, BPF_MAP_TYPE_HASH, __u32, struct tree, PEERS_MAX, BPF_F_NO_PREALLOC);
 MAP(macs, BPF_MAP_TYPE_LRU_HASH, struct mac, struct place, MACS_MAX, 0);
 MAP(stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct traffic, PEERS_MAX, 0);
@@ -321,6 +323,9 @@ static __always_inline int arrive(struct __sk_buff *skb, struct self *me, const 
 			return hand_in(skb, me, come);
 		return drop(DROP_LOOP);
 	}
+	// Of broadcasts, the tree tells.
+	if (come->target && !come->via && !bpf_map_lookup_elem(&neighbours, &come->ip))
+		return drop(DROP_STRANGER);
 	count_received(skb, source);
 	if (!come->target) {
 		struct tree *tree = bpf_map_lookup_elem(&trees, &source);

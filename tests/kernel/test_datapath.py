@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from datapath_world import MTU, Host, Namespace, devices, endpoint, line_of_three
+from datapath_world import MTU, PORT, Host, Namespace, cable, devices, endpoint, line_of_three, pair
 
 from core.reconcile.objects import Again, Bridge, Endpoint, EndpointUp, Op, Refused, Verb, VxlanPort
 from core.reconcile.plan import creation_order
@@ -141,8 +142,6 @@ def test_a_port_without_its_bridge_is_tried_again(host: Host) -> None:
 
 
 def test_a_udp_port_in_use_is_named(host: Host) -> None:
-    import socket
-
     def occupy() -> socket.socket:
         taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         taken.bind(("0.0.0.0", 6784))
@@ -177,3 +176,42 @@ def test_the_driver_does_not_touch_what_is_not_ours(host: Host) -> None:
         result = host.run(lambda verb=verb: KernelDriver().execute(Op(verb, item)))  # type: ignore[misc]  # bound now
         assert isinstance(result, Refused), verb
     assert "somebody else" in host.sh("ip", "link", "show", "vethwepl0000009").stdout
+
+
+def test_vxlan_of_who_is_no_neighbour_ends_here() -> None:
+    a, b, (near_b, _) = pair()
+    stranger = Host(3)
+    try:
+        near, _ = cable(a, stranger, 2)
+        container = a.containers[0]
+        ear = container.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)))
+        ear.bind(("ethwe", 0))
+        ear.settimeout(1)
+        frame = b"\x02\0\0\0\x02\x01\x02\0\0\0\x02\x02" + b"\x88\xb5" + bytes(46)
+
+        def say(host: Host, address: str, *, source: int, target: int) -> None:
+            vni = (source | target << 12).to_bytes(3, "big")
+            with host.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as mouth:
+                mouth.sendto(b"\x08\0\0\0" + vni + b"\0" + frame, (address, PORT))
+
+        before = a.run(a.driver.drops)
+        for to in (1, 2, 0):
+            say(stranger, near, source=2, target=to)
+        with pytest.raises(TimeoutError):
+            ear.recv(2_000)
+        after = a.run(a.driver.drops)
+        assert {why: after[why] - before[why] for why in after if after[why] != before[why]} == {
+            "stranger": 2,
+            "parent": 1,
+        }
+        assert a.run(a.driver._programs.macs)["02:00:00:00:02:02"][0] != 3
+        say(b, near_b, source=2, target=1)
+        assert ear.recv(2_000) == frame, "as a neighbour it may"
+        a.restart()
+        a.create(*devices(1))
+        say(b, near_b, source=2, target=1)
+        assert ear.recv(2_000) == frame, "after a restart as well"
+        ear.close()
+    finally:
+        for host in (a, b, stranger):
+            host.remove()

@@ -97,9 +97,28 @@ def test_a_triangle_of_trees_that_do_not_fit_loses_copies_and_doubles_none() -> 
     assert "10.0.0.1 is not our parent 10.0.0.2" in journey.drops[0].about
 
 
+def circle_towards(nowhere: int) -> list[Tables]:
+    """Return three hosts of which each sends to the next one what is for nowhere, and knows the one before and `3`."""
+    return [
+        replace(
+            table(host, {}, {}),
+            hops={nowhere: Exit(address((host + 1) % 3)), 7: Exit(address((host + 2) % 3)), 8: Exit(address(3))},
+        )
+        for host in (A, B, C)
+    ]
+
+
+def test_who_is_no_neighbour_is_not_heard() -> None:
+    tables = knowing(line(), A, C=Place(3, 0))
+    tables[B] = replace(tables[B], hops={3: tables[B].hops[3]})
+    assert whys(send(tables, A, 7, Frame(mac(A), mac(C)), wires)) == [(B, "stranger")]
+    tables[B] = replace(tables[B], hops={3: tables[B].hops[3], 9: Exit(address(A))})
+    assert received(send(tables, A, 7, Frame(mac(A), mac(C)), wires)) == {C: 1}, "neighbours may send for anybody"
+
+
 def test_hosts_that_send_to_each_other_in_circles_end_it_by_counting() -> None:
     nowhere = 9
-    circle = [replace(table(host, {}, {}), hops={nowhere: Exit(address((host + 1) % 3))}) for host in (A, B, C)]
+    circle = circle_towards(nowhere)
     outside = replace(table(3, {}, {}), hops={nowhere: Exit(address(A))}, macs={mac(9): Place(nowhere, 0)})
     journey = send([*circle, outside], 3, 7, Frame(mac(3), mac(9)), wires)
     assert [why for _, why in whys(journey)] == ["ttl"]
@@ -108,7 +127,7 @@ def test_hosts_that_send_to_each_other_in_circles_end_it_by_counting() -> None:
 
 def test_what_comes_back_to_its_source_ends_there() -> None:
     nowhere = 9
-    circle = [replace(table(host, {}, {}), hops={nowhere: Exit(address((host + 1) % 3))}) for host in (A, B, C)]
+    circle = circle_towards(nowhere)
     circle[A] = replace(circle[A], macs={mac(9): Place(nowhere, 0)})
     assert whys(send(circle, A, 7, Frame(mac(A), mac(9)), wires)) == [(A, "loop")]
 
