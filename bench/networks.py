@@ -7,13 +7,18 @@ host in between, both on agents that really run.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+from adapters.control import daemon, lab_kernel
 from adapters.control.lab_file import parse
 from adapters.control.lab_hosts import Lab
 
@@ -21,34 +26,20 @@ PREFIX = f"wnb{os.getpid()}-"
 MTU = 1376
 UNDERLAY_MTU = 1500
 VNI = 42
-LAB = """
-[lab]
-name = "bench"
-[[host]]
-name = "A"
-[[host]]
-name = "B"
-[[host]]
-name = "C"
-[[link]]
-a = "A"
-b = "B"
-[[link]]
-a = "B"
-b = "C"
-[[container]]
-host = "A"
-name = "a"
-attach = true
-[[container]]
-host = "B"
-name = "b"
-attach = true
-[[container]]
-host = "C"
-name = "c"
-attach = true
-"""
+LABS = {
+    "ours": ("A", "B", "C"),
+    "sleeve": ("A", "B"),
+    "sealed sleeve": ("A", "B"),
+}
+"""The hosts of each lab, in a row; it is named after the network."""
+LAUNCH: dict[str, tuple[str, ...]] = {
+    "ours": (),
+    "sleeve": ("--no-fastdp",),
+    "sealed sleeve": ("--no-fastdp", "--password", "bench-wfvAwt7sj"),
+}
+"""What the agents of each lab are told."""
+READY_S = 30.0
+"""Until a way is found at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +54,15 @@ class Network:
     """Path of the other's."""
     address: str
     """The other's address."""
-    hosts: tuple[str, ...]
-    """Names of the namespaces of the hosts on the way."""
+    cables: tuple[tuple[str, str], ...]
+    """Ends of the cables on the way: name of the host's namespace, and of the device."""
+    workers: tuple[int, ...] = ()
+    """Process ids of the sleeve on each end, where it carries the frames."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the namespaces of the hosts on the way."""
+        return tuple(dict.fromkeys(host for host, _ in self.cables))
 
 
 def sh(*words: str) -> str:
@@ -77,16 +75,28 @@ def sh(*words: str) -> str:
 
 @contextmanager
 def networks() -> Iterator[tuple[tuple[Network, ...], Lab]]:
-    """Make all networks, and remove them however the block ends."""
-    lab = Lab(parse(LAB), text=LAB, say=lambda line: print(f"  {line}", flush=True))
+    """Make all networks, and remove them however the block ends. The lab is the one of `ours`."""
     try:
-        plain = (_native(), _vxlan())
-        with lab:
-            yield (*plain, _ours(lab, "ours", "B", "b"), _ours(lab, "two hops", "C", "c")), lab
+        with ExitStack() as stack:
+            labs = {name: stack.enter_context(_lab(name)) for name in LABS}
+            paths = [_native(), _vxlan(), _ours(labs["ours"], "ours", "B"), _ours(labs["ours"], "two hops", "C")]
+            paths += [_sleeve(labs[name], name) for name in ("sleeve", "sealed sleeve")]
+            yield tuple(paths), labs["ours"]
     finally:
         for entry in sorted(os.listdir("/run/netns")):
             if entry.startswith(PREFIX):
                 sh("ip", "netns", "del", entry)
+
+
+def _lab(name: str) -> Lab:
+    """Return a lab of hosts in a row, each with one container named like it in small letters."""
+    hosts = LABS[name]
+    lines = [f'[lab]\nname = "bench-{name.replace(" ", "-")}"\nlaunch = {json.dumps(LAUNCH[name])}']
+    lines += [f'[[host]]\nname = "{host}"' for host in hosts]
+    lines += [f'[[link]]\na = "{one}"\nb = "{other}"' for one, other in pairwise(hosts)]
+    lines += [f'[[container]]\nhost = "{host}"\nname = "{host.lower()}"\nattach = true' for host in hosts]
+    text = "\n".join(lines)
+    return Lab(parse(text), text=text, say=lambda line: print(f"  {line}", flush=True))
 
 
 def _native() -> Network:
@@ -143,25 +153,55 @@ def _pair(kind: str) -> tuple[str, str]:
 
 
 def _path(name: str, kind: str, hosts: tuple[str, str]) -> Network:
-    return Network(name, f"/run/netns/{hosts[0]}c", f"/run/netns/{hosts[1]}c", "10.99.0.2", hosts)
+    return Network(
+        name, f"/run/netns/{hosts[0]}c", f"/run/netns/{hosts[1]}c", "10.99.0.2", tuple((host, "up0") for host in hosts)
+    )
 
 
-def _ours(lab: Lab, name: str, host: str, container: str) -> Network:
+def _ours(lab: Lab, name: str, host: str) -> Network:
+    container = host.lower()
     source, target = lab.namespace("A", "a"), lab.namespace(host, container)
     shown = lab.run(f"{host}.{container}", "ip", "-4", "-o", "addr", "show", "dev", "ethwe").stdout
     address = shown.split("inet ")[1].split("/")[0]
-    hosts = tuple(lab.namespace(member.name).name for member in lab.file.hosts)
-    return Network(name, str(source.path), str(target.path), address, hosts)
+    ends = ((link.a, link.b) for link in lab.file.links)
+    cables = tuple((lab.namespace(one).name, f"to-{two}") for pair in ends for one, two in (pair, pair[::-1]))
+    return Network(name, str(source.path), str(target.path), address, cables)
+
+
+def _sleeve(lab: Lab, name: str) -> Network:
+    """Wait until the sleeve carries frames. Raises: RuntimeError when it does not, or something else does."""
+    network = _ours(lab, name, "B")
+    word = "encrypted" if "--password" in LAUNCH[name] else "unencrypted"
+    until = time.monotonic() + READY_S
+    while True:
+        said = lab.run("A", "weave", "status", "connections").stdout
+        if re.search(rf"established {word} +sleeve ", said):
+            break
+        if time.monotonic() > until:
+            raise RuntimeError(f"no {word} sleeve after {READY_S:.0f} s: {said}")
+        time.sleep(0.2)
+    workers = tuple(_worker(lab, host) for host in LABS[name])
+    return replace(network, workers=workers)
+
+
+def _worker(lab: Lab, host: str) -> int:
+    """Return the process id of the sleeve on a host: a child of the agent."""
+    agent = daemon.running_pid(lab_kernel.directory(lab.file.name, host) / "run")
+    for thread in sorted(Path(f"/proc/{agent}/task").iterdir()):
+        for child in (thread / "children").read_text().split():
+            if b"datapath.sleeve" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    raise RuntimeError(f"the agent on {host} has no sleeve")
 
 
 def _mac(kind: str, index: int) -> str:
     return f"02:00:00:{ord(kind):02x}:00:{index + 1:02x}"
 
 
-def compile_cost(folder: Path) -> Path:
-    """Compile the program that measures cost per packet. Raises: RuntimeError when there is no compiler."""
-    source = Path(__file__).parent / "cost.c"
-    program = folder / "cost"
+def compile_c(name: str, folder: Path) -> Path:
+    """Compile one of the programs that measure in the kernel's ways. Raises: RuntimeError when there is no compiler."""
+    source = Path(__file__).parent / f"{name}.c"
+    program = folder / name
     for compiler in ("cc", "gcc", "clang"):
         try:
             sh(compiler, "-O2", "-o", str(program), str(source))
@@ -169,4 +209,4 @@ def compile_cost(folder: Path) -> Path:
             problem = error
         else:
             return program
-    raise RuntimeError(f"bench/cost.c cannot be compiled: {problem}; on Debian: apt-get install gcc libc6-dev")
+    raise RuntimeError(f"{source} cannot be compiled: {problem}; on Debian: apt-get install gcc libc6-dev")

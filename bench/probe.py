@@ -5,7 +5,7 @@ probe.py say ADDRESS PORT DEVICE TEXT send one datagram (broadcast allowed)
 probe.py sink PORT                    accept one TCP connection, read it to its end, print bytes and seconds
 probe.py pour ADDRESS PORT SECONDS    connect and send zeros for so long
 probe.py echo PORT COUNT              answer COUNT datagrams
-probe.py ask ADDRESS PORT COUNT       send COUNT datagrams, each after the last one's answer; print median µs
+probe.py ask ADDRESS PORT COUNT       send COUNT datagrams, each after the last one's answer; print median and p99 µs
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def ask(address: str, port: str, count: str) -> None:
             client.send(bytes(64))
             client.recv(DATAGRAM_MAX_BYTES)
             took.append((time.perf_counter_ns() - begin) / 1000)
-    print(json.dumps({"median_us": statistics.median(took), "count": len(took)}), flush=True)
+    took.sort()
+    figures = {"median_us": statistics.median(took), "p99_us": took[len(took) * 99 // 100], "count": len(took)}
+    print(json.dumps(figures), flush=True)
 
 
 VERBS: dict[str, Callable[..., None]] = {
