@@ -17,6 +17,7 @@ from datapath_world import sh
 from worker_world import SECRET, TAP, UDP_PORT, SleeveHost, pair, tunnel
 
 from core.events import PathDown, PathUp
+from datapath.sleeve.__main__ import AUTOGROUP, NICENESS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 MTU_ON_1500 = 1472 - 16 - 32 - 2 - 36
@@ -193,6 +194,16 @@ def test_a_worker_shows_no_secret_and_leaves_no_core(sealed: tuple[SleeveHost, S
         b"-m", b"datapath.sleeve", TAP.encode(), b"0.0.0.0", b"6783", b""
     ]  # fmt: skip
     assert "Max core file size        0                    0" in Path(f"/proc/{pid}/limits").read_text()
+
+
+def test_the_worker_goes_before_others_but_not_the_agent(sealed: tuple[SleeveHost, SleeveHost]) -> None:
+    pid = sealed[0].sleeve.pid
+    assert pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, 0) > NICENESS
+    assert os.getsid(pid) == pid
+    if AUTOGROUP.exists():
+        assert Path(f"/proc/{pid}/autogroup").read_text().split()[-1] == str(NICENESS)
 
 
 def test_a_tunnel_that_is_removed_carries_nothing(sealed: tuple[SleeveHost, SleeveHost]) -> None:
