@@ -51,6 +51,8 @@ class Aead:
     written when it is not means nothing."""
     wipe: Callable[[], None]
     """Forgets the key; nothing else may be called afterwards."""
+    token: bytes = b""
+    """What stands behind each plain body; empty when there is a cipher."""
 
 
 def make(cipher: int, key: bytes) -> Aead:
@@ -112,7 +114,7 @@ def _plain(key: bytes) -> Aead:
         move(body, sealed, size)
         return True
 
-    return Aead(PLAIN, TOKEN_SIZE, seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+    return Aead(PLAIN, TOKEN_SIZE, seal, open_, lambda: lib.sodium_memzero(held, len(held)), key)
 
 
 _MAKERS: dict[int, Callable[[bytes], Aead]] = {PLAIN: _plain, AEGIS: _aegis, CHACHA: _chacha}

@@ -30,7 +30,7 @@ class Buffer:
         self._base = ffi.from_buffer("unsigned char[]", self.data)
         self._size = size
         self._pointers: dict[tuple[int, int], list[Pointer]] = {}
-        self._slices: dict[tuple[int, int], list[memoryview]] = {}
+        self._slices: dict[tuple[int, int, int], list[memoryview]] = {}
 
     def pointer(self, at: int) -> Pointer:
         """Return a pointer to a place."""
@@ -47,14 +47,14 @@ class Buffer:
             self._pointers[spacing, shift] = found
         return found
 
-    def slices(self, spacing: int, size: int) -> list[memoryview]:
-        """Return the `size` bytes at 0, `spacing` and so on, as many as fit."""
-        found = self._slices.get((spacing, size))
+    def slices(self, spacing: int, size: int, shift: int = 0) -> list[memoryview]:
+        """Return the `size` bytes at `shift`, `shift` + `spacing` and so on, as many as fit."""
+        found = self._slices.get((spacing, size, shift))
         if found is None:
             if len(self._slices) >= SPACINGS_MAX:
                 self._slices.clear()
-            found = [self.view[at : at + size] for at in range(0, self._size - size + 1, spacing)]
-            self._slices[spacing, size] = found
+            found = [self.view[at : at + size] for at in range(shift, self._size - size + 1, spacing)]
+            self._slices[spacing, size, shift] = found
         return found
 
     def headers(self, spacing: int, count: int, at: int = 0) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ import socket
 import struct
 
 from datapath.sleeve.buffer import Buffer
-from datapath.sleeve.sealer import calls
+from datapath.sleeve.sealer import Sealer, calls
 
 BUFFER_SIZE = 4 << 20
 """Bytes of socket buffers: with the default, bursts of super-frames were dropped, with 16 MB nothing got better."""
@@ -94,22 +94,23 @@ class Endpoint:
             self.errors += 1
         return self.socket
 
-    def send(self, out: Buffer, total: int, spacing: int) -> None:
-        """Send datagrams that lie `spacing` bytes apart. What the kernel does not take is lost, and counted."""
+    def send(self, sealer: Sealer, total: int, spacing: int) -> None:
+        """Send a train of datagrams of `spacing` bytes, the last one perhaps shorter. What the kernel does not take is
+        lost, and counted."""
         if self.socket is None:
             self.errors += 1
             return
         for start, stop in calls(total, spacing) if self._cuts else _one_by_one(0, total, spacing):
-            part = out.view[start:stop]
+            parts = sealer.parts(start, stop)
             try:
                 if stop - start <= spacing:
-                    self.socket.send(part)
+                    self.socket.sendmsg(parts)
                 else:
-                    self.socket.sendmsg([part], [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT.pack(spacing))])
+                    self.socket.sendmsg(parts, [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT.pack(spacing))])
             except OSError as error:
                 if error.errno in _NO_OFFLOAD and stop - start > spacing:
                     self._cuts = False
-                    self._send_each(out, start, stop, spacing)
+                    self._send_each(sealer, start, stop, spacing)
                 else:
                     # A refusal may be an answer to something sent before: this was not sent either.
                     self.errors += 1
@@ -129,11 +130,11 @@ class Endpoint:
             self.socket.close()
             self.socket = None
 
-    def _send_each(self, out: Buffer, start: int, stop: int, spacing: int) -> None:
+    def _send_each(self, sealer: Sealer, start: int, stop: int, spacing: int) -> None:
         assert self.socket is not None, "just used"
         for here, there in _one_by_one(start, stop, spacing):
             try:
-                self.socket.send(out.view[here:there])
+                self.socket.sendmsg(sealer.parts(here, there))
             except OSError:
                 self.errors += 1
 

@@ -1,8 +1,9 @@
 """Datagrams into frames.
 
 A run is opened descending: the template of each datagram lands where the next one to be opened restores the tail of its
-slice, so a whole run leaves the super-frame as it was sent, and no payload is copied. Only a stretch of a run gets a
-header of its own (`frame.fix_run`). Nothing is delivered that is not authentic, fresh and within bounds; everything
+slice, so a whole run leaves the super-frame as it was sent, and no payload is copied. A whole run without cipher stays
+where it is, and the kernel gathers template and slices. Only a stretch of a run gets a header of its own
+(`frame.fix_run`). Nothing is delivered that is not authentic, fresh and within bounds; everything
 else is counted by reason.
 """
 
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from hmac import compare_digest
 
 from datapath.sleeve import datagram, frame
-from datapath.sleeve.aead import HEADER_SIZE, TAG_SIZES, Aead
+from datapath.sleeve.aead import HEADER_SIZE, TAG_SIZES, TOKEN_SIZE, Aead
 from datapath.sleeve.buffer import Buffer
 from datapath.sleeve.datagram import CONTROL, FRAG, PACK, SEG, Run
 from datapath.sleeve.keys import ReceiveKeys
@@ -56,7 +58,10 @@ class Opener:
     """Opens trains of datagrams of one size, of any tunnel."""
 
     def __init__(
-        self, deliver: Callable[[memoryview], None], obey: Callable[[Receiving, bytes], None], clock: Callable[[], int]
+        self,
+        deliver: Callable[[list[memoryview]], None],
+        obey: Callable[[Receiving, bytes], None],
+        clock: Callable[[], int],
     ) -> None:
         """Frames go to `deliver`, messages to `obey`; what `deliver` gets is overwritten afterwards. `clock` tells
         milliseconds of a clock that never goes back."""
@@ -138,6 +143,8 @@ class Opener:
         """Open a run of which everything is fresh; say whether all of it is authentic."""
         overhead = HEADER_SIZE + aead.tag_size
         slice_size = spacing - overhead - run.template if run.length > 1 else 0
+        if aead.token and run.kind == SEG and run.total == run.length > 1 and (spacing | at) % 8 == 0:
+            return self._gather_whole(tunnel, aead, run, at, spacing, last)
         headers = self.inbox.pointers(spacing, at % spacing) if run.length > 1 else [self.inbox.pointer(at)]
         first = at // spacing if run.length > 1 else 0
         out, open_ = self._out, aead.open
@@ -157,6 +164,28 @@ class Opener:
         (self._take_segments if run.kind == SEG else self._take_pieces)(tunnel, run, body, slice_size)
         return True
 
+    def _gather_whole(self, tunnel: Receiving, aead: Aead, run: Run, at: int, spacing: int, last: int) -> bool:
+        """As `_open_whole`, for a super-frame without cipher."""
+        inbox, end, template = self.inbox, run.length - 1, run.template
+        token_at, end_at = at + spacing - TOKEN_SIZE, at + end * spacing
+        tokens = inbox.words[token_at // 8 : end_at // 8 : spacing // 8].tobytes()
+        tokens += inbox.view[end_at + last - TOKEN_SIZE : end_at + last]
+        if not compare_digest(tokens, aead.token * run.length):
+            return False
+        self._accept(tunnel, run, end * spacing + last)
+        slice_size = spacing - HEADER_SIZE - template - TOKEN_SIZE
+        head = inbox.view[at + HEADER_SIZE : token_at]
+        rest = inbox.view[end_at + HEADER_SIZE + template : end_at + last - TOKEN_SIZE]
+        if not self._is_cut_well(head, run, template + end * slice_size + len(rest), slice_size):
+            self.drops[Drop.MALFORMED] += run.length
+            return True
+        frame.restore(head, template)
+        frame.set_via(head, tunnel.number)
+        first, shift = divmod(at + HEADER_SIZE + template, spacing)
+        slices = inbox.slices(spacing, slice_size, shift)
+        self._deliver([head, *slices[first + 1 : first + end], rest])
+        return True
+
     def _accept(self, tunnel: Receiving, run: Run, size: int) -> None:
         tunnel.replay.accept(run.counter, run.length, (1 << run.length) - 1)
         tunnel.keys.heard(run.epoch)
@@ -164,17 +193,8 @@ class Opener:
 
     def _take_segments(self, tunnel: Receiving, run: Run, size: int, slice_size: int) -> None:
         view = self._out.view[:size]
-        template = run.template
-        if template < frame.L3_AT + 28 or frame.tags(view) is None:
-            self.drops[Drop.MALFORMED] += run.length
-            return
-        told = frame.slice_size(view)
-        is_cut = told > 0 and (told == slice_size if run.length > 1 else size - template <= told)
-        if not is_cut or (run.place + run.length < run.total and size - template != told * run.length):
-            self.drops[Drop.MALFORMED] += run.length
-            return
-        # The header will be fixed, here or in the kernel: it must be one that can be.
-        if frame.template_size(view) != template:
+        template, told = run.template, frame.slice_size(view)
+        if not self._is_cut_well(view, run, size, slice_size):
             self.drops[Drop.MALFORMED] += run.length
             return
         if run.length == run.total:
@@ -183,7 +203,20 @@ class Opener:
             has_end = run.place + run.length == run.total
             frame.fix_run(view, template, run.place * told, has_end=has_end)
         frame.set_via(view, tunnel.number)
-        self._deliver(view)
+        self._deliver([view])
+
+    @staticmethod
+    def _is_cut_well(view: memoryview, run: Run, size: int, slice_size: int) -> bool:
+        """Say whether `size` bytes that begin like this are what a super-frame's sender makes."""
+        template = run.template
+        if template < frame.L3_AT + 28 or frame.tags(view) is None:
+            return False
+        told = frame.slice_size(view)
+        is_cut = told > 0 and (told == slice_size if run.length > 1 else size - template <= told)
+        if not is_cut or (run.place + run.length < run.total and size - template != told * run.length):
+            return False
+        # The header will be fixed, here or in the kernel: it must be one that can be.
+        return frame.template_size(view) == template
 
     def _take_pieces(self, tunnel: Receiving, run: Run, size: int, slice_size: int) -> None:
         if run.length == run.total:
@@ -202,7 +235,7 @@ class Opener:
             self.drops[Drop.MALFORMED] += 1
             return
         frame.set_via(view, tunnel.number)
-        self._deliver(view)
+        self._deliver([view])
 
     def _open_bundle(self, tunnel: Receiving, aead: Aead, run: Run, at: int, size: int, fresh: int) -> Receiving | None:
         """Open one datagram of small frames, or a message."""

@@ -1,8 +1,9 @@
 """Frames into datagrams.
 
 A super-frame is sealed slice by slice, ascending: the template of each is written over the tail of the slice before,
-which is sealed already, so no payload is copied. Small frames to one neighbour are bundled. Datagrams of one size lie
-one behind the other, for the kernel to cut (UDP_SEGMENT).
+which is sealed already, so no payload is copied. A super-frame without cipher stays where it is, and the kernel gathers
+header, template, slice and token of each datagram. Small frames to one neighbour are bundled. Datagrams of one size are
+handed over one behind the other, for the kernel to cut (UDP_SEGMENT).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from datapath.sleeve import datagram, frame
-from datapath.sleeve.aead import HEADER_SIZE
+from datapath.sleeve.aead import HEADER_SIZE, TOKEN_SIZE
 from datapath.sleeve.buffer import Buffer
 from datapath.sleeve.datagram import CONTROL, FRAG, PACK, RUN_MAX, SEG, STEP
 from datapath.sleeve.keys import SendKeys
@@ -29,6 +31,11 @@ OUT_SIZE = 1 << 18
 """Bytes of all datagrams made from one frame, at the smallest capacity with the largest template and to spare."""
 BUNDLES_MAX = 40
 """Datagrams collected before they are sent."""
+JOINT_SIZE = TOKEN_SIZE + HEADER_SIZE
+"""Bytes between the body of a plain datagram and the next one's."""
+JOINT_WORDS = JOINT_SIZE // 8
+GATHERS_MAX = 32
+"""Ways of cutting, by template and slice, that are kept at hand."""
 LENGTH = struct.Struct("<H")
 COUNTER_SPACE = 1 << 44
 """Counters per incarnation of a tunnel: years of what a core can seal."""
@@ -71,18 +78,48 @@ class Sending:
         )
 
 
+class _Gather(NamedTuple):
+    """A plain super-frame, where it was read to."""
+
+    datagrams: int
+    """How many."""
+    spacing: int
+    """Bytes of all but the last."""
+    views: list[memoryview]
+    """Three of each datagram."""
+    rest: memoryview
+    """The last slice."""
+
+
 class Sealer:
-    """Seals into one buffer, `out`; what lies there is sent before anything else is sealed."""
+    """Seals one train of datagrams at a time; it is sent before anything else is sealed."""
 
     def __init__(self) -> None:
-        self.out = Buffer(OUT_SIZE)
-        """Datagrams, ready to go."""
+        self._out = Buffer(OUT_SIZE)
+        self._joints = Buffer((RUN_MAX + 1) * JOINT_SIZE)
+        self._gather: _Gather | None = None
+        self._gathers: dict[tuple[int, int], list[memoryview]] = {}
         self.frame = Buffer(frame.FRAME_SIZE_MAX + 8 - frame.FRAME_SIZE_MAX % 8)
         """A frame read from the TAP, from its start; sealing destroys it."""
         self._body = Buffer(1 << 16)
         self._used = 0
         self._bundles = 0
         self._open: Sending | None = None
+
+    def parts(self, start: int, stop: int) -> list[memoryview]:
+        """Return what makes up the bytes of the train from the beginning of a datagram to the end of one."""
+        gather = self._gather
+        if gather is None:
+            return [self._out.view[start:stop]]
+        first, last = start // gather.spacing, -(-stop // gather.spacing)
+        parts = gather.views[3 * first : 3 * last]
+        joint = first * JOINT_SIZE
+        parts[0] = self._joints.view[joint + TOKEN_SIZE : joint + JOINT_SIZE]
+        if last == gather.datagrams:
+            parts[-1] = gather.rest
+        joint = last * JOINT_SIZE
+        parts.append(self._joints.view[joint : joint + TOKEN_SIZE])
+        return parts
 
     def seal_super_frame(self, sending: Sending, size: int) -> tuple[int, int] | None:
         """Seal the super-frame in `frame`; return bytes and spacing of the datagrams. None when it cannot be cut."""
@@ -96,6 +133,8 @@ class Sealer:
         if template == 0 or slice_size <= 0 or size - template > slice_size * RUN_MAX:
             return None
         frame.set_slice(view, slice_size)
+        if sending.keys.aead.token:
+            return self._gather_run(sending, size, template, slice_size)
         return self._seal_run(sending, SEG, size, template, slice_size)
 
     def seal_pieces(self, sending: Sending, size: int) -> tuple[int, int]:
@@ -148,14 +187,16 @@ class Sealer:
         self._body.view[self._used : room] = bytes(room - self._used)
 
     def _seal_one(self, sending: Sending, kind: int, at: int, size: int) -> int:
-        aead = sending.keys.aead
-        self.out.words[at // 8] = sending.word(kind)
-        self.out.words[at // 8 + 1] = sending.take(1)
-        aead.seal(self.out.pointer(at), self.out.pointer(at + HEADER_SIZE), self._body.pointer(0), size)
+        aead, out = sending.keys.aead, self._out
+        self._gather = None
+        out.words[at // 8] = sending.word(kind)
+        out.words[at // 8 + 1] = sending.take(1)
+        aead.seal(out.pointer(at), out.pointer(at + HEADER_SIZE), self._body.pointer(0), size)
         return HEADER_SIZE + size + aead.tag_size
 
     def _seal_run(self, sending: Sending, kind: int, size: int, template: int, slice_size: int) -> tuple[int, int]:
-        aead, out = sending.keys.aead, self.out
+        aead, out = sending.keys.aead, self._out
+        self._gather = None
         count = max(1, -(-(size - template) // slice_size))
         assert count <= RUN_MAX, "more datagrams than a run has"
         body = template + slice_size
@@ -178,6 +219,34 @@ class Sealer:
         seal(headers[last], bodies[last], plain[last], rest)
         return last * spacing + HEADER_SIZE + rest + aead.tag_size, spacing
 
+    def _gather_run(self, sending: Sending, size: int, template: int, slice_size: int) -> tuple[int, int]:
+        token = sending.keys.aead.token
+        count = -(-(size - template) // slice_size)
+        spacing = HEADER_SIZE + template + slice_size + TOKEN_SIZE
+        word, first = sending.word(SEG, template, count), sending.take(count)
+        words, stop = self._joints.words, JOINT_WORDS * count
+        # Between two datagrams: the token of the one, and the header of the other.
+        words[0 : stop + 1 : JOINT_WORDS] = memoryview(array("Q", token * (count + 1)))
+        words[1:stop:JOINT_WORDS] = memoryview(array("Q", range(word, word + count * STEP, STEP)))
+        words[2:stop:JOINT_WORDS] = memoryview(array("Q", range(first, first + count)))
+        rest = self.frame.view[template + (count - 1) * slice_size : size]
+        self._gather = _Gather(count, spacing, self._views(template, slice_size), rest)
+        return (count - 1) * spacing + HEADER_SIZE + template + len(rest) + TOKEN_SIZE, spacing
+
+    def _views(self, template: int, slice_size: int) -> list[memoryview]:
+        """Return joint, template and slice of every datagram that there can be."""
+        found = self._gathers.get((template, slice_size))
+        if found is None:
+            if len(self._gathers) >= GATHERS_MAX:
+                self._gathers.clear()
+            head = self.frame.view[:template]
+            joints = self._joints.slices(JOINT_SIZE, JOINT_SIZE)
+            slices = self.frame.slices(slice_size, slice_size, template)
+            # The last slice may not be whole: `parts` puts it in.
+            found = [view for joint, one in zip(joints, [*slices, head], strict=False) for view in (joint, head, one)]
+            self._gathers[template, slice_size] = found
+        return found
+
     def _write_headers(self, sending: Sending, word: int, count: int, spacing: int) -> None:
         first = sending.take(count)
         words = array("Q", range(word, word + count * STEP, STEP))
@@ -185,11 +254,11 @@ class Sealer:
         if spacing % 8 == 0:
             step = spacing // 8
             stop = (count - 1) * step + 1
-            self.out.words[0:stop:step] = memoryview(words)
-            self.out.words[1 : stop + 1 : step] = memoryview(counters)
+            self._out.words[0:stop:step] = memoryview(words)
+            self._out.words[1 : stop + 1 : step] = memoryview(counters)
             return
         for index in range(count):
-            struct.pack_into("<QQ", self.out.data, index * spacing, words[index], counters[index])
+            struct.pack_into("<QQ", self._out.data, index * spacing, words[index], counters[index])
 
 
 def calls(total: int, spacing: int) -> Iterator[tuple[int, int]]:

@@ -102,11 +102,11 @@ class Worker:
     def send_control(self, neighbour: Neighbour, body: bytes, size: int) -> None:
         """Send a message by the sleeve, filled up to `size` bytes of datagram."""
         total = self._sealer.seal_control(neighbour.sending, body, size)
-        neighbour.endpoint.send(self._sealer.out, total, total)
+        neighbour.endpoint.send(self._sealer, total, total)
 
     def write_frame(self, data: bytes) -> None:
         """Give a frame to the kernel."""
-        self._deliver(memoryview(data))
+        self._deliver([memoryview(data)])
 
     def report(self, message: Message) -> bool:
         """Tell the agent; say whether it was taken."""
@@ -151,7 +151,7 @@ class Worker:
             if cut is None:
                 self._send_large(neighbour, view)
             else:
-                neighbour.endpoint.send(sealer.out, *cut)
+                neighbour.endpoint.send(sealer, *cut)
         elif sealer.fits(sending, size):
             if not sealer.bundle(sending, size):
                 self._flush()
@@ -166,7 +166,7 @@ class Worker:
         if not is_tcp and icmp.must_not_be_cut(view, neighbour.mtu):
             self._answer(neighbour, view)
             return
-        neighbour.endpoint.send(self._sealer.out, *self._sealer.seal_pieces(neighbour.sending, len(view)))
+        neighbour.endpoint.send(self._sealer, *self._sealer.seal_pieces(neighbour.sending, len(view)))
         self._count("frames sent in pieces")
 
     def _answer(self, neighbour: Neighbour, view: memoryview) -> None:
@@ -176,13 +176,13 @@ class Worker:
         answer = icmp.answer(view, neighbour.mtu, neighbour.told.number)
         if answer is not None:
             self._answers += 1
-            self._deliver(memoryview(answer))
+            self._deliver([memoryview(answer)])
 
     def _flush(self) -> None:
         closed = self._sealer.close()
         if closed is not None:
             sending, total, spacing = closed
-            self._bundled[sending].endpoint.send(self._sealer.out, total, spacing)
+            self._bundled[sending].endpoint.send(self._sealer, total, spacing)
 
     # From neighbours to the kernel.
 
@@ -234,9 +234,9 @@ class Worker:
                     self._count("changes of address")
                     self._connect(neighbour, remote)
 
-    def _deliver(self, view: memoryview) -> None:
+    def _deliver(self, parts: list[memoryview]) -> None:
         try:
-            os.write(self._tap, view)
+            os.writev(self._tap, parts)
         except OSError as error:
             if is_gone(error):
                 raise

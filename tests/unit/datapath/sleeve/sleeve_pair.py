@@ -35,7 +35,7 @@ class Pair:
         self.messages: list[bytes] = []
         self.now_ms = 0
         self.opener = Opener(
-            lambda view: self.frames.append(bytes(view)),
+            lambda parts: self.frames.append(b"".join(parts)),
             lambda _, body: self.messages.append(body),
             lambda: self.now_ms,
         )
@@ -45,7 +45,8 @@ class Pair:
         """Return sealed datagrams as the kernel cuts them."""
         found = []
         for start, stop in calls(total, spacing):
-            found += [bytes(self.sealer.out.view[at : min(stop, at + spacing)]) for at in range(start, stop, spacing)]
+            train = b"".join(self.sealer.parts(start, stop))
+            found += [train[at : at + spacing] for at in range(0, len(train), spacing)]
         return found
 
     def seal(self, data: bytes) -> list[bytes]:
