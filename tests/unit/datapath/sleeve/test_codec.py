@@ -10,6 +10,7 @@ from sleeve_pair import NUMBER, Pair, as_received, payloads, small_frame, super_
 from datapath.sleeve import aead, frame
 from datapath.sleeve.datagram import Run, runs
 from datapath.sleeve.opener import Drop
+from datapath.sleeve.sealer import SEGMENTS_MAX
 
 CIPHERS = (aead.PLAIN, aead.AEGIS, aead.CHACHA)
 SHAPES = [(4, frame.TCP), (6, frame.TCP), (4, frame.UDP), (6, frame.UDP)]
@@ -28,6 +29,18 @@ def test_a_super_frame_arrives_as_it_was_sent(cipher: int, version: int, protoco
         pair.hear(datagrams)
         assert pair.frames == [as_received(data)]
         pair.frames.clear()
+    assert sum(pair.opener.drops.values()) == 0
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_a_super_frame_of_more_datagrams_than_one_call_takes_loses_nothing_between_calls(cipher: int) -> None:
+    pair = Pair(cipher, 544)
+    payload = random.Random(6).randbytes(40_000)
+    datagrams = pair.seal(super_frame(payload, 300))
+    assert SEGMENTS_MAX < len(datagrams)
+    assert {len(one) for one in datagrams[:-1]} == {544}
+    pair.hear(datagrams)
+    assert b"".join(payloads(one)[1] for one in pair.frames) == payload
     assert sum(pair.opener.drops.values()) == 0
 
 
