@@ -65,7 +65,7 @@ def receive(source: socket.socket, inbox: Buffer, at: int) -> tuple[int, int, So
 
 
 def overrun(source: socket.socket) -> int:
-    """Return how many datagrams found the buffer of a socket full, ever."""
+    """Return how many datagrams found the buffer of a socket full, ever; those that the kernel has joined are one."""
     return int(_MEMINFO.unpack(source.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[-1])
 
 

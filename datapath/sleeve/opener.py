@@ -33,6 +33,7 @@ class Drop(Enum):
     SHORT = "too short for a datagram"
     STRANGER = "for no tunnel of ours"
     KEY = "of a cipher or an epoch that cannot be"
+    IMPOSSIBLE = "with a header that cannot be"
     FORGED = "not authentic"
     REPLAYED = "seen before, or too old"
     MALFORMED = "authentic, but not of our format"
@@ -112,7 +113,7 @@ class Opener:
         overhead = HEADER_SIZE + TAG_SIZES[run.cipher]
         last = size - (run.length - 1) * spacing
         if last < overhead + run.template or run.length + run.place > run.total:
-            self.drops[Drop.MALFORMED] += run.length
+            self.drops[Drop.IMPOSSIBLE] += run.length
             return None
         every = (1 << run.length) - 1
         fresh = tunnel.replay.fresh(run.counter, run.length)
@@ -240,7 +241,7 @@ class Opener:
     def _open_bundle(self, tunnel: Receiving, aead: Aead, run: Run, at: int, size: int, fresh: int) -> Receiving | None:
         """Open one datagram of small frames, or a message."""
         if run.kind not in (PACK, CONTROL):
-            self.drops[Drop.MALFORMED] += 1
+            self.drops[Drop.IMPOSSIBLE] += 1
             return None
         if fresh == 0:
             self.drops[Drop.REPLAYED] += 1

@@ -290,7 +290,7 @@ class Worker:
             values["datagrams that the kernel did not take"] = errors
         lost = self._overrun + sum(overrun(source) for source, _ in self._sockets.values())
         if lost:
-            values["datagrams that came faster than they could be read"] = lost
+            values["datagrams, or trains of them, that came faster than they could be read"] = lost
         if values != self._told and self.report(Counters(values)):
             self._told = values
 
