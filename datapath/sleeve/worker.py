@@ -209,8 +209,8 @@ class Worker:
                 trains.append((at, size, spacing))
             at += size
             if size % spacing:
-                # The last one was shorter, so what follows stands apart.
-                at = (at + 8) & ~7
+                # The last one was shorter, so what follows stands apart: where pointers and slices are at hand.
+                at = (-(-at // spacing) * spacing + 7) & ~7
             if owner is None or at > IN_SIZE - RECEIVE_MAX:
                 self._open(trains, remote)
                 at, trains = 0, []
