@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from adapters.control import daemon, lab_kernel
 from adapters.control.lab_file import parse
 from adapters.control.lab_hosts import Lab
-from datapath import syscall
+from datapath import guard, syscall
 
 T = TypeVar("T")
 SLEEVE_PORT, VXLAN_PORT = 6783, 6784
@@ -126,6 +126,8 @@ class World:
         """Where C reaches A."""
         self.evil, self.inside, self.wire = Member(self.lab, "C"), Member(self.lab, "A.a"), Member(self.lab, "A")
         self.is_up()
+        self.numbers = tuple(int(self.report(host)["Weavenet"]["ShortID"]) for host in "AB")
+        """Of A and B."""
 
     def close(self) -> None:
         """Take all down."""
@@ -165,6 +167,11 @@ class World:
     def worker(self, host: str = "A") -> int | None:
         """Return the process of an agent's sleeve."""
         return worker_of(self.agent(host))
+
+    def guard_is_there(self) -> bool:
+        """Say whether A's guard is whole."""
+        table = self.wire.run(guard.observe)
+        return table is not None and table.is_whole
 
     def ping(self, *options: str, source: str = "A.a", target: str = "b", count: int = 3) -> str:
         """Ping between the containers."""

@@ -69,7 +69,6 @@ class Siege:
         self.world = world = World(name, *options)
         self.is_sealed = is_sealed
         self.rng = random.Random(4)
-        numbers = [world.report(host)["Weavenet"]["ShortID"] for host in "AB"]
         wire, inside = world.wire.ear("to-B"), world.inside.ear("ethwe")
         world.ping("-i0.004", count=400)
         heard = list(inside.frames())
@@ -81,7 +80,9 @@ class Siege:
         assert len(self.captured[SLEEVE_PORT]) >= (300 if is_sealed else 2)
         if is_sealed:
             assert self.captured[VXLAN_PORT] == [], "all of it is sealed"
-            self.captured[VXLAN_PORT] = [vxlan(frame, source=numbers[1], target=numbers[0]) for frame in heard]
+            self.captured[VXLAN_PORT] = [
+                vxlan(frame, source=world.numbers[1], target=world.numbers[0]) for frame in heard
+            ]
         assert len(self.captured[VXLAN_PORT]) >= 300
         self.pids = [(host, world.agent(host), world.worker(host)) for host in "AB"]
 
