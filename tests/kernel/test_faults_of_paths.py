@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
+import json
 import os
 import signal
 import socket
@@ -167,42 +169,52 @@ def move(world: World) -> None:
         lab_kernel.ip(*words.split(), namespace=world.lab.namespace(host))
 
 
-def test_a_namesake_is_refused_on_both_sides_and_calls_gently() -> None:
-    name = f"wnfn{os.getpid()}"
-    text = f"""
-[lab]
-name = "{name}"
-launch = ["--ipalloc-init", "consensus=2"]
-[[host]]
-name = "A"
-peers = []
-[[host]]
-name = "B"
-peers = ["A"]
-[[host]]
-name = "N"
-launch = ["--name", "{peer_name(name, "A")}"]
-peers = ["A"]
-[[link]]
-a = "A"
-b = "B"
-[[link]]
-a = "A"
-b = "N"
-"""
+def mixed_text(name: str) -> str:
+    """Return A with three that will call it: B, one with A's own name, and one without an agent yet."""
+    options: dict[str, list[str]] = {"A": [], "B": [], "N": ["--name", peer_name(name, "A")]}
+    lines = ["[lab]", f'name = "{name}"']
+    for host in "ABNR":
+        launch = json.dumps(["--ipalloc-init", "consensus=2", *options[host]]) if host in options else "false"
+        peers = json.dumps([] if host == "A" else ["A"])
+        lines += ["[[host]]", f'name = "{host}"', f"launch = {launch}", f"peers = {peers}"]
+    for host in "BNR":
+        lines += ["[[link]]", 'a = "A"', f'b = "{host}"']
+    lines += [f'[[container]]\nhost = "{host}"\nname = "{host.lower()}"' for host in "BR"]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Iterator[Lab]:
+    text = mixed_text(f"wnfn{os.getpid()}")
     with Lab(parse(text), say=lambda _: None) as lab:
+        yield lab
 
-        def seen(host: str) -> str:
-            return lab.run(host, "weave", "status", "connections").stdout
 
-        for host in "AN":
-            eventually(lambda host=host: "another host has our name" in seen(host), BACK_S)  # type: ignore[misc]
-        eventually(lambda: "established" in seen("A"), BACK_S)
-        calls = _calls(lab)
-        assert 1 <= calls <= CALLS_MAX
-        assert seen("A").count("established") == 1
-        assert "established" in seen("B")
-        assert "established" not in seen("N")
+def test_a_namesake_is_refused_on_both_sides_and_calls_gently(mixed: Lab) -> None:
+    def seen(host: str) -> str:
+        return mixed.run(host, "weave", "status", "connections").stdout
+
+    for host in "AN":
+        eventually(lambda host=host: "another host has our name" in seen(host), BACK_S)  # type: ignore[misc]
+    eventually(lambda: "established" in seen("A"), BACK_S)
+    calls = _calls(mixed)
+    assert 1 <= calls <= CALLS_MAX
+    assert seen("A").count("established") == 1
+    assert "established" in seen("B"), "others are none the worse for it"
+    assert "established" not in seen("N")
+
+
+def test_another_range_is_named_on_both_sides_and_each_gives_from_its_own(mixed: Lab) -> None:
+    assert mixed.attach("B", "b", "net:default")
+    init = f"seed={peer_name(mixed.file.name, 'R')}"
+    launch = ("weave", "launch", "--nickname", "R", "--name", peer_name(mixed.file.name, "R"), "--ipalloc-init", init)
+    done = mixed.run("R", *launch, "--ipalloc-range", "10.96.0.0/12", mixed.address("A", "R"))
+    assert done.returncode == 0, done.stderr
+    for host in "ABR":
+        eventually(lambda host=host: "different --ipalloc-range" in mixed.run(host, "weave", "status").stdout, BACK_S)  # type: ignore[misc]
+    mixed.add_container("B", "b2")
+    for host, name, network in (("B", "b2", "10.32.0.0/12"), ("R", "r", "10.96.0.0/12")):
+        assert ipaddress.ip_address(mixed.attach(host, name)) in ipaddress.ip_network(network)
 
 
 def _calls(lab: Lab) -> int:
