@@ -49,9 +49,13 @@ def test_a_missing_hop_is_named_with_the_host_that_lacks_it(line: Watched) -> No
     relay = line.world.hosts[B]
     relay.kernel.lose(own(relay, Hop, destination=number(line, C)))
     reason = f"db/ethwe on c: dropped at b, no_hop: to number {number(line, C)}"
+    # Who has no hop to a neighbour takes nothing from it either.
+    back = "dropped at b, stranger: 10.0.0.3 is no neighbour"
     assert [problem.partition(" (way")[0] for problem in unreachable(line)] == [
         f"I9: web/ethwe on a does not reach {reason}",
         f"I9: relay/ethwe on b does not reach {reason}",
+        f"I9: db/ethwe on c does not reach web/ethwe on a: {back}",
+        f"I9: db/ethwe on c does not reach relay/ethwe on b: {back}",
     ]
 
 
