@@ -42,6 +42,10 @@ SMALLEST_SUBNET = 4
 IS_OFF = "IP address allocation must be enabled to use 'net:'"
 
 
+EARLY_MAX = 256
+"""Peers whose asks are kept until there is a ring; there is one within a second of the first."""
+
+
 class Allocator:
     """The IPAM of one host."""
 
@@ -63,6 +67,7 @@ class Allocator:
         self._held = Held(context)
         self._seed = None if self._universe is None else Seed(context, self._universe, in_sync)
         self._steward: Steward | None = None
+        self._early: dict[PeerName, SpaceAsk] = {}
         self._waits: dict[str, Wait] = {}
         self._primes: dict[RequestId, None] = {}
         self._grace = Grace(context, self._held)
@@ -227,8 +232,13 @@ class Allocator:
 
     def received(self, source: PeerName, body: SpaceAsk | SpaceRefused) -> None:
         """React to what another allocator says."""
+        if source == self._context.me or not 0 <= body.lo < body.hi:
+            return
         steward = self._ready()
-        if steward is None or source == self._context.me or not 0 <= body.lo < body.hi:
+        if steward is None:
+            # Who has learnt of the ring first asks at once; it would wait long for an answer that never comes.
+            if isinstance(body, SpaceAsk) and len(self._early) < EARLY_MAX:
+                self._early[source] = body
             return
         if isinstance(body, SpaceRefused):
             steward.asks.refused(source, body)
@@ -246,6 +256,9 @@ class Allocator:
         steward = self._ready()
         if steward is None:
             return
+        early, self._early = self._early, {}
+        for source, ask in early.items():
+            self.received(source, ask)
         # Before the shortcut below: who can be reached may have changed without a fact.
         steward.takeover.step()
         board = self._context.board
