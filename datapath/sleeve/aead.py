@@ -8,7 +8,7 @@ measured in issue 4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,13 @@ if lib.sodium_init() < 0:
 
 Pointer = Any
 """`unsigned char *` of cffi, which has no types."""
+Arguments = tuple[Any, ...]
+"""Of a function in C. They hold the key, and so are kept no longer than the `Aead`."""
+WAYS_MAX = 64
+"""Kept at hand by a key: sizes and places of runs. A tunnel uses a few; some 10 KB each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Aead:
     """A cipher with a key."""
 
@@ -44,15 +48,31 @@ class Aead:
     """Which."""
     tag_size: int
     """Bytes behind the body."""
-    seal: Callable[[Pointer, Pointer, Pointer, int], None]
-    """Given header, place for the sealed body, body and its size: writes size + `tag_size` bytes. No overlap."""
-    open: Callable[[Pointer, Pointer, int, Pointer], bool]
-    """Given header, sealed body, its size with tag and place for the body: says whether it is authentic. What is
-    written when it is not means nothing."""
+    sealing: Callable[[Pointer, Pointer, Pointer, int], Arguments]
+    """Given header, place for the sealed body, body and its size, returns what `seal` is called with, any number of
+    times: a tuple at hand saves a third of a call."""
+    seal: Callable[..., object]
+    """Writes size + `tag_size` bytes. No overlap."""
+    opening: Callable[[Pointer, Pointer, int, Pointer], Arguments]
+    """Given header, sealed body, its size with tag and place for the body, returns what `open` is called with."""
+    open: Callable[..., int]
+    """Returns 0 when the body is authentic. What is written when it is not means nothing."""
     wipe: Callable[[], None]
     """Forgets the key; nothing else may be called afterwards."""
     token: bytes = b""
     """What stands behind each plain body; empty when there is a cipher."""
+    ways: dict[tuple[int, int, int], list[Any]] = field(default_factory=dict)
+    """What whole runs are sealed or opened with, kept at hand by whoever does it; see `way`."""
+
+    def way(self, *key: int) -> list[Any]:
+        """Return the list kept for a run of that shape; a new one is empty."""
+        assert len(key) == 3, "one shape"
+        found = self.ways.get(key)
+        if found is None:
+            if len(self.ways) >= WAYS_MAX:
+                self.ways.clear()
+            found = self.ways[key] = []
+        return found
 
 
 def make(cipher: int, key: bytes) -> Aead:
@@ -72,49 +92,57 @@ def is_aegis_fast() -> bool:
     return False
 
 
+def _wiper(held: Pointer) -> Callable[[], None]:
+    return lambda: lib.sodium_memzero(held, len(held))
+
+
 def _aegis(key: bytes) -> Aead:
     held, null = ffi.new("unsigned char[]", key), ffi.NULL
     encrypt, decrypt = lib.crypto_aead_aegis128l_encrypt, lib.crypto_aead_aegis128l_decrypt
 
-    def seal(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
-        encrypt(sealed, null, body, size, null, 0, null, header, held)
+    def sealing(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> Arguments:
+        return sealed, null, body, size, null, 0, null, header, held
 
-    def open_(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
-        return bool(decrypt(body, null, null, sealed, size, null, 0, header, held) == 0)
+    def opening(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> Arguments:
+        return body, null, null, sealed, size, null, 0, header, held
 
-    return Aead(AEGIS, TAG_SIZES[AEGIS], seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+    return Aead(AEGIS, TAG_SIZES[AEGIS], sealing, encrypt, opening, decrypt, _wiper(held))
 
 
 def _chacha(key: bytes) -> Aead:
     held, null = ffi.new("unsigned char[]", key), ffi.NULL
     encrypt, decrypt = lib.crypto_aead_chacha20poly1305_ietf_encrypt, lib.crypto_aead_chacha20poly1305_ietf_decrypt
 
-    def seal(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
-        encrypt(sealed, null, body, size, header, HEADER_SIZE, null, header + CHACHA_NONCE_AT, held)
+    def sealing(header: Pointer, sealed: Pointer, body: Pointer, size: int) -> Arguments:
+        return sealed, null, body, size, header, HEADER_SIZE, null, header + CHACHA_NONCE_AT, held
 
-    def open_(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
-        nonce = header + CHACHA_NONCE_AT
-        return bool(decrypt(body, null, null, sealed, size, header, HEADER_SIZE, nonce, held) == 0)
+    def opening(header: Pointer, sealed: Pointer, size: int, body: Pointer) -> Arguments:
+        return body, null, null, sealed, size, header, HEADER_SIZE, header + CHACHA_NONCE_AT, held
 
-    return Aead(CHACHA, TAG_SIZES[CHACHA], seal, open_, lambda: lib.sodium_memzero(held, len(held)))
+    return Aead(CHACHA, TAG_SIZES[CHACHA], sealing, encrypt, opening, decrypt, _wiper(held))
 
 
 def _plain(key: bytes) -> Aead:
     held = ffi.new("unsigned char[]", key)
     move, compare = ffi.memmove, lib.sodium_memcmp
 
-    def seal(_: Pointer, sealed: Pointer, body: Pointer, size: int) -> None:
+    def sealing(_: Pointer, sealed: Pointer, body: Pointer, size: int) -> Arguments:
+        return sealed, body, size
+
+    def seal(sealed: Pointer, body: Pointer, size: int) -> None:
         move(sealed, body, size)
         move(sealed + size, held, TOKEN_SIZE)
 
-    def open_(_: Pointer, sealed: Pointer, size: int, body: Pointer) -> bool:
-        size -= TOKEN_SIZE
-        if size < 0 or compare(sealed + size, held, TOKEN_SIZE) != 0:
-            return False
-        move(body, sealed, size)
-        return True
+    def opening(_: Pointer, sealed: Pointer, size: int, body: Pointer) -> Arguments:
+        return sealed, size - TOKEN_SIZE, body
 
-    return Aead(PLAIN, TOKEN_SIZE, seal, open_, lambda: lib.sodium_memzero(held, len(held)), key)
+    def open_(sealed: Pointer, size: int, body: Pointer) -> int:
+        if size < 0 or compare(sealed + size, held, TOKEN_SIZE) != 0:
+            return -1
+        move(body, sealed, size)
+        return 0
+
+    return Aead(PLAIN, TOKEN_SIZE, sealing, seal, opening, open_, _wiper(held), key)
 
 
 _MAKERS: dict[int, Callable[[bytes], Aead]] = {PLAIN: _plain, AEGIS: _aegis, CHACHA: _chacha}

@@ -1,6 +1,6 @@
-"""A piece of memory that the kernel, C and Python all see, with what points into it made once.
+"""A piece of memory that the kernel, C and Python all see, with views of it made once.
 
-Making a pointer or a slice costs Python more than sealing a small datagram, so those for one spacing are kept.
+Making a view costs Python as much as sealing a small datagram, so those for one spacing are kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from nacl._sodium import ffi
 from datapath.sleeve.aead import HEADER_SIZE, Pointer
 
 SPACINGS_MAX = 32
-"""Spacings whose pointers are kept; a tunnel uses a few."""
+"""Spacings whose views are kept; a tunnel uses a few."""
 
 
 class Buffer:
@@ -29,23 +29,12 @@ class Buffer:
         """All of it, 8 bytes at a time."""
         self._base = ffi.from_buffer("unsigned char[]", self.data)
         self._size = size
-        self._pointers: dict[tuple[int, int], list[Pointer]] = {}
         self._slices: dict[tuple[int, int, int], list[memoryview]] = {}
 
     def pointer(self, at: int) -> Pointer:
         """Return a pointer to a place."""
         assert 0 <= at <= self._size, "outside the buffer"
         return self._base + at
-
-    def pointers(self, spacing: int, shift: int = 0) -> list[Pointer]:
-        """Return pointers to `shift`, `shift` + `spacing` and so on, as many as fit."""
-        found = self._pointers.get((spacing, shift))
-        if found is None:
-            if len(self._pointers) >= SPACINGS_MAX:
-                self._pointers.clear()
-            found = [self._base + at for at in range(shift, self._size, spacing)]
-            self._pointers[spacing, shift] = found
-        return found
 
     def slices(self, spacing: int, size: int, shift: int = 0) -> list[memoryview]:
         """Return the `size` bytes at `shift`, `shift` + `spacing` and so on, as many as fit."""

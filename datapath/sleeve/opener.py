@@ -14,7 +14,7 @@ from enum import Enum
 from hmac import compare_digest
 
 from datapath.sleeve import datagram, frame
-from datapath.sleeve.aead import HEADER_SIZE, TAG_SIZES, TOKEN_SIZE, Aead
+from datapath.sleeve.aead import HEADER_SIZE, TAG_SIZES, TOKEN_SIZE, Aead, Arguments
 from datapath.sleeve.buffer import Buffer
 from datapath.sleeve.datagram import CONTROL, FRAG, PACK, SEG, Run
 from datapath.sleeve.keys import ReceiveKeys
@@ -146,24 +146,24 @@ class Opener:
         slice_size = spacing - overhead - run.template if run.length > 1 else 0
         if aead.token and run.kind == SEG and run.total == run.length > 1 and (spacing | at) % 8 == 0:
             return self._gather_whole(tunnel, aead, run, at, spacing, last)
-        headers = self.inbox.pointers(spacing, at % spacing) if run.length > 1 else [self.inbox.pointer(at)]
-        first = at // spacing if run.length > 1 else 0
-        out, open_ = self._out, aead.open
-        end = run.length - 1
-        header = headers[first + end]
-        if not open_(header, header + HEADER_SIZE, last - HEADER_SIZE, out.pointer(end * slice_size)):
+        open_, end = aead.open, run.length - 1
+        if open_(*self._opening(aead, at + end * spacing, last, end * slice_size)) != 0:
             return False
-        sealed_size = spacing - HEADER_SIZE
-        if end:
-            places = out.pointers(slice_size)
-            for index in range(end - 1, -1, -1):
-                header = headers[first + index]
-                if not open_(header, header + HEADER_SIZE, sealed_size, places[index]):
-                    return False
+        # Nobody without the key gets here, and makes us keep what is of no use.
+        steps = aead.way(at, spacing, slice_size)
+        for index in range(len(steps), end):
+            steps.append(self._opening(aead, at + index * spacing, spacing, index * slice_size))
+        for index in range(end - 1, -1, -1):
+            if open_(*steps[index]) != 0:
+                return False
         self._accept(tunnel, run, (run.length - 1) * spacing + last)
         body = end * slice_size + last - overhead
         (self._take_segments if run.kind == SEG else self._take_pieces)(tunnel, run, body, slice_size)
         return True
+
+    def _opening(self, aead: Aead, at: int, size: int, place: int) -> Arguments:
+        header = self.inbox.pointer(at)
+        return aead.opening(header, header + HEADER_SIZE, size - HEADER_SIZE, self._out.pointer(place))
 
     def _gather_whole(self, tunnel: Receiving, aead: Aead, run: Run, at: int, spacing: int, last: int) -> bool:
         """As `_open_whole`, for a super-frame without cipher."""
@@ -246,8 +246,7 @@ class Opener:
         if fresh == 0:
             self.drops[Drop.REPLAYED] += 1
             return None
-        pointer = self.inbox.pointer(at)
-        if not aead.open(pointer, pointer + HEADER_SIZE, size - HEADER_SIZE, self._out.pointer(0)):
+        if aead.open(*self._opening(aead, at, size, 0)) != 0:
             self.drops[Drop.FORGED] += 1
             return None
         self._accept(tunnel, run, size)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from datapath.sleeve import datagram, frame
-from datapath.sleeve.aead import HEADER_SIZE, TOKEN_SIZE
+from datapath.sleeve.aead import HEADER_SIZE, TOKEN_SIZE, Aead, Arguments, Pointer
 from datapath.sleeve.buffer import Buffer
 from datapath.sleeve.datagram import CONTROL, FRAG, PACK, RUN_MAX, SEG, STEP
 from datapath.sleeve.keys import SendKeys
@@ -191,33 +192,35 @@ class Sealer:
         self._gather = None
         out.words[at // 8] = sending.word(kind)
         out.words[at // 8 + 1] = sending.take(1)
-        aead.seal(out.pointer(at), out.pointer(at + HEADER_SIZE), self._body.pointer(0), size)
+        aead.seal(*self._sealing(aead, at, self._body.pointer(0), size))
         return HEADER_SIZE + size + aead.tag_size
 
     def _seal_run(self, sending: Sending, kind: int, size: int, template: int, slice_size: int) -> tuple[int, int]:
-        aead, out = sending.keys.aead, self._out
+        aead = sending.keys.aead
         self._gather = None
         count = max(1, -(-(size - template) // slice_size))
         assert count <= RUN_MAX, "more datagrams than a run has"
         body = template + slice_size
         spacing = HEADER_SIZE + body + aead.tag_size
         self._write_headers(sending, sending.word(kind, template, count), count, spacing)
-        headers, bodies = out.pointers(spacing), out.pointers(spacing, HEADER_SIZE)
-        plain, seal = self.frame.pointers(slice_size), aead.seal
         last = count - 1
-        if template:
-            head = bytes(self.frame.view[:template])
-            places = self.frame.slices(slice_size, template)
-            for index in range(last):
-                places[index][:] = head
-                seal(headers[index], bodies[index], plain[index], body)
-            places[last][:] = head
-        else:
-            for index in range(last):
-                seal(headers[index], bodies[index], plain[index], body)
-        rest = size - last * slice_size
-        seal(headers[last], bodies[last], plain[last], rest)
+        steps = aead.way(template, slice_size, spacing)
+        for index in range(len(steps), last):
+            start = index * slice_size
+            arguments = self._sealing(aead, index * spacing, self.frame.pointer(start), body)
+            steps.append((self.frame.view[start : start + template], arguments))
+        head, seal = bytes(self.frame.view[:template]), aead.seal
+        for place, arguments in islice(steps, last):
+            place[:] = head
+            seal(*arguments)
+        start, rest = last * slice_size, size - last * slice_size
+        self.frame.view[start : start + template] = head
+        seal(*self._sealing(aead, last * spacing, self.frame.pointer(start), rest))
         return last * spacing + HEADER_SIZE + rest + aead.tag_size, spacing
+
+    def _sealing(self, aead: Aead, at: int, body: Pointer, size: int) -> Arguments:
+        header = self._out.pointer(at)
+        return aead.sealing(header, header + HEADER_SIZE, body, size)
 
     def _gather_run(self, sending: Sending, size: int, template: int, slice_size: int) -> tuple[int, int]:
         token = sending.keys.aead.token

@@ -209,7 +209,7 @@ class Worker:
                 trains.append((at, size, spacing))
             at += size
             if size % spacing:
-                # The last one was shorter, so what follows stands apart: where pointers and slices are at hand.
+                # The last one was shorter, so what follows stands apart: where arguments and views are at hand.
                 at = (-(-at // spacing) * spacing + 7) & ~7
             if owner is None or at > IN_SIZE - RECEIVE_MAX:
                 self._open(trains, remote)

@@ -13,7 +13,8 @@ from datapath.sleeve.opener import Drop
 
 def key_of(chain: keys.Chain) -> bytes:
     header, out = bytearray(16), aead.ffi.new("unsigned char[48]")
-    chain.aead(aead.AEGIS).seal(aead.ffi.from_buffer(header), out, out, 0)
+    cipher = chain.aead(aead.AEGIS)
+    cipher.seal(*cipher.sealing(aead.ffi.from_buffer(header), out, out, 0))
     return bytes(aead.ffi.buffer(out))
 
 
