@@ -1,4 +1,4 @@
-"""`make bench`: speed and size beside the alternatives, in one run, interleaved; a table, and a file with the numbers.
+"""`make bench`: speed and size beside the alternatives, in one run, interleaved; tables, and a file with the numbers.
 
 Absolute figures say more about the machine than about us: what counts are ratios of figures taken within the same
 round, and of these the medians. Nothing here passes or fails; targets are printed beside the figures.
@@ -25,9 +25,10 @@ from bench.figures import Figures, cpu_seconds, inside, resident_mb, with_filter
 from bench.fleet import fleet_figures
 from bench.networks import Network, compile_c, networks
 from bench.simulator import simulator_speed
-from bench.table import table
+from bench.table import agent_lines, networks_table
 
 ROUNDS = 5
+UNCOALESCED_ROUNDS = 3
 RESULTS = Path(__file__).parent / "results"
 ATTACHES = 15
 IDLE_S = 10.0
@@ -47,6 +48,7 @@ def main() -> int:
             for path in paths:
                 inside(path.source, "ping", "-c2", "-W2", "-q", path.address)
             measure_networks(figures, {path.name: path for path in paths})
+            print(f"\n{networks_table(figures.values)}\n", flush=True)
             print("Agent", flush=True)
             agent = measure_agent(lab)
     print("Gossip of a hundred and of a thousand simulated hosts", flush=True)
@@ -54,7 +56,7 @@ def main() -> int:
     print("Simulator", flush=True)
     agent.update(simulator_speed())
     result = {"machine": machine(), "figures": figures.values, "agent": agent}
-    print(f"\n{table(figures.values, agent)}")
+    print(f"\n{agent_lines(agent)}")
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     file.write_text(json.dumps(result, indent=2))
@@ -71,7 +73,7 @@ def measure_networks(figures: Figures, paths: dict[str, Network]) -> None:
     print("With packets of no more than the MTU between hosts", flush=True)
     some = tuple(paths[name] for name in ("native", "vxlan", "ours", "sleeve", "sealed sleeve"))
     with without_coalescing(some):
-        for _ in range(ROUNDS):
+        for _ in range(UNCOALESCED_ROUNDS):
             for path in some:
                 figures.take_uncoalesced(path)
     print("With br_netfilter and connection tracking on the hosts", flush=True)

@@ -18,8 +18,8 @@ SLEEVE += (("RTT µs", "rtt"), ("p99 µs", "p99"))
 SLEEVES = ("sleeve", "sealed sleeve")
 
 
-def table(values: Values, agent: dict[str, float]) -> str:
-    """Return everything that was measured."""
+def networks_table(values: Values) -> str:
+    """Return what was measured of networks."""
     fast = [name for name in values if name not in SLEEVES]
     beside = {name: "vxlan + filters" if name.endswith("filters") else "vxlan" for name in fast}
     hops = _ratio(values["two hops"]["tcp"], values["ours"]["tcp"])
@@ -34,7 +34,13 @@ def table(values: Values, agent: dict[str, float]) -> str:
         "",
         "× is the ratio to no overlay, median of rounds; targets in TCP: sleeve ≥ 0.3, sealed sleeve ≥ 0.2",
         *(_process(name, values[name]) for name in SLEEVES),
-        "",
+    ]
+    return "\n".join(lines)
+
+
+def agent_lines(agent: dict[str, float]) -> str:
+    """Return what was measured of an agent, of gossip and of the simulator."""
+    lines = [
         f"attach: {agent['attach_ms']:.1f} ms (target ≤ 60)",
         f"agent idle: {agent['resident_mb']:.0f} MB resident (target ≤ 70), {agent['idle_cpu_percent']:.1f} % (≤ 1)",
         f"weave status beyond Python itself: {agent['cli_ms']:.0f} ms (target ≤ 60)",
