@@ -62,6 +62,12 @@ class Config:
     """CIDR blocks whose hosts get frames unencrypted if they trust us too."""
     esp: bool = False
     """The kernel can encrypt VXLAN."""
+    dns: bool = True
+    """Serve names."""
+    domain: str = "weave.local."
+    """What names belong to, absolute, lower case."""
+    dns_ttl_s: int = 1
+    """How long resolvers may keep an answer unless its name says otherwise."""
     rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.messages import Message
+from core.naming.answers import NameAnswers
 from core.reconcile.objects import Op
 from core.types import LinkId, RequestId, Ticket
 from crdt.fact import Delta, Origin
@@ -83,6 +84,16 @@ class DumpKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeNames:
+    """Have the name server answer these names so from now on."""
+
+    names: tuple[NameAnswers, ...]
+    """Each replaces what the server knew of that name."""
+    is_whole: bool = False
+    """Names that are not among these are no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ok:
     """A question answered well."""
 
@@ -118,4 +129,4 @@ class Note:
     """One line."""
 
 
-Effect = Persist | Send | Dial | Hangup | SetTimer | Execute | DumpKernel | Answer | Note
+Effect = Persist | Send | Dial | Hangup | SetTimer | Execute | DumpKernel | ServeNames | Answer | Note

@@ -151,6 +151,8 @@ class AttachAsked:
     """`ip:CIDR`, `net:CIDR`, `net:default` or CIDR; empty means `net:default`."""
     multicast_route: bool
     """Whether multicast leaves through this interface."""
+    names: tuple[str, ...] = ()
+    """Absolute names that the addresses answer to while attached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,11 @@ class OpsDone:
 
     results: tuple[tuple[Op, OpResult], ...]
     """Each with what came of it. After a failed one the others are tried, but for its attachment (`held_back`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamesAsked:
+    """A name server has started and knows no names: it wants all of them."""
 
 
 # Commands: what people and scripts ask of the agent.
@@ -277,7 +284,58 @@ class Leave:
     """Hand everything to an heir before this host is reset."""
 
 
-Command = Connect | Forget | RemovePeers | Prime | Allocate | Claim | Lookup | Free | Leave
+@dataclass(frozen=True, slots=True)
+class NameAdd:
+    """Have a name answer with what a container has."""
+
+    container: str
+    """Identity; `weave:extern` for what is no container of ours."""
+    name: str
+    """Absolute, or relative to the domain."""
+    addresses: tuple[str, ...]
+    """Without prefix; empty for a name with ports or texts only."""
+    ttl_s: int = -1
+    """How long resolvers may keep it; -1 for the setting of the host."""
+    ports: tuple[str, ...] = ()
+    """`_service._protocol=PORT[,PRIORITY[,WEIGHT]]` each, for SRV."""
+    texts: tuple[str, ...] = ()
+    """For TXT."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameRemove:
+    """Have names answer no more."""
+
+    container: str
+    """Identity as at the registration."""
+    name: str
+    """Empty for all names."""
+    addresses: tuple[str, ...]
+    """Empty for all addresses, ports and texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameLookup:
+    """Say which addresses a name has, one per line."""
+
+    name: str
+    """Absolute, or relative to the domain."""
+
+
+Command = (
+    Connect
+    | Forget
+    | RemovePeers
+    | Prime
+    | Allocate
+    | Claim
+    | Lookup
+    | Free
+    | Leave
+    | NameAdd
+    | NameRemove
+    | NameLookup
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,5 +367,6 @@ Event = (
     | KernelDumped
     | KernelChanged
     | OpsDone
+    | NamesAsked
     | Commanded
 )

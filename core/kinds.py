@@ -204,6 +204,56 @@ class FenceRecord:
     """How much of each it holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class NameRecord:
+    """`dns/<name in lower case>/<container>/<address in hex>`: a name of a container on the writer's host."""
+
+    name: str
+    """As registered, case kept, absolute."""
+    address: int
+    """What it leads to."""
+    ttl_s: int
+    """How long resolvers may keep it; -1 for the setting of whoever answers."""
+    why: str
+    """What led to it, for people: `attach`, `dns-add`, `expose`."""
+    at_ms: int
+    """When, on the writer's wall clock; for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortRecord:
+    """`srv/<_service._protocol.name in lower case>/<container>/<port>`: where a service of a container listens."""
+
+    name: str
+    """Absolute name of the container; the target."""
+    service: str
+    """`_http._tcp`."""
+    port: int
+    """1..65535."""
+    priority: int
+    """RFC 2782."""
+    weight: int
+    """RFC 2782."""
+    ttl_s: int
+    """As in `NameRecord`."""
+    at_ms: int
+    """When, on the writer's wall clock; for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """`txt/<name in lower case>/<container>`: what is said of a name."""
+
+    name: str
+    """Absolute."""
+    texts: tuple[str, ...]
+    """At most 255 bytes each."""
+    ttl_s: int
+    """As in `NameRecord`."""
+    at_ms: int
+    """When, on the writer's wall clock; for people."""
+
+
 Body = (
     PeerRecord
     | LinkRecord
@@ -219,6 +269,9 @@ Body = (
     | RetiredRecord
     | TakeoverRecord
     | FenceRecord
+    | NameRecord
+    | PortRecord
+    | TextRecord
 )
 
 KINDS: dict[str, type[Body]] = {
@@ -236,6 +289,9 @@ KINDS: dict[str, type[Body]] = {
     "retired.2": RetiredRecord,
     "takeover.1": TakeoverRecord,
     "fence.1": FenceRecord,
+    "dns.1": NameRecord,
+    "srv.1": PortRecord,
+    "txt.1": TextRecord,
 }
 NAMES: dict[type[Body], str] = {body: name for name, body in KINDS.items()}
 
