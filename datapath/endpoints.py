@@ -10,7 +10,6 @@ import errno
 import ipaddress
 import os
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from core.reconcile.objects import (
     KernelObject,
 )
 from datapath import filters
+from datapath.announce import announce
 from datapath.links import Foreign, find, is_up, kind_of
 from datapath.netns import run_in
 from datapath.programs import Programs
@@ -35,9 +35,6 @@ MULTICAST = "224.0.0.0/4"
 GSO_SIZE_MAX = 59_700
 """Bytes of a super-frame that a container sends: UDP segmentation offload takes 44 datagrams of 1400 bytes at once;
 64 KB, the default, would need 48, and so the sleeve two calls for each."""
-GARP_COUNT = 2
-"""One may get lost while the ports of the bridge come up."""
-ETHERTYPE_ARP = 0x0806
 NTF_MASTER, NUD_NOARP = 0x04, 0x40
 SCOPE_LINK = 253
 SCOPE_UNIVERSE = 0
@@ -181,7 +178,7 @@ def bring_up(item: EndpointUp) -> bool:
             was_down = not is_up(link)
             if was_down:
                 ipr.link("set", index=link["index"], state="up")
-            _announce(item.ifname, link.get("address"), _addresses(ipr, link["index"]))
+            announce(item.ifname, link.get("address"), _addresses(ipr, link["index"]))
             return was_down
 
     return run_in(item.netns, bring)
@@ -287,21 +284,6 @@ def _index(ipr: IPRoute, ifname: str) -> int:
     if link is None:
         raise NetlinkError(errno.ENODEV, f"no interface {ifname}")
     return int(link["index"])
-
-
-def _announce(ifname: str, mac: str, addresses: tuple[str, ...]) -> None:
-    """Send gratuitous ARP for each IPv4 address (RFC 5227 §3), so that a container that has moved is found at once."""
-    own = bytes.fromhex(mac.replace(":", ""))
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE_ARP)) as sender:
-        sender.bind((ifname, ETHERTYPE_ARP))
-        for cidr in addresses:
-            ip = ipaddress.ip_interface(cidr).ip
-            if ip.version != 4:
-                continue
-            ethernet = b"\xff" * 6 + own + struct.pack("!H", ETHERTYPE_ARP)
-            request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, ip.packed, bytes(6), ip.packed)
-            for _ in range(GARP_COUNT):
-                sender.send(ethernet + request)
 
 
 def _unless(number: int, action: Any) -> bool:

@@ -215,3 +215,18 @@ def test_vxlan_of_who_is_no_neighbour_ends_here() -> None:
     finally:
         for host in (a, b, stranger):
             host.remove()
+
+
+def test_a_container_that_has_moved_is_announced_to_all(line: tuple[Host, Host, Host]) -> None:
+    host, container, number = line[0], Namespace(), 77
+    host.containers.append(container)
+    listener = line[2].containers[0].run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)))
+    with listener:
+        listener.settimeout(5)
+        host.create(*endpoint(container, number, "10.32.0.77/12"))
+        own, ip = bytes((2, 0, 0, 0, 2, number)), bytes((10, 32, 0, 77))
+        while (frame := listener.recv(2048))[28:32] != ip:
+            pass
+    assert frame[:6] == b"\xff" * 6
+    assert frame[22:28] == own, "who sends"
+    assert frame[38:42] == ip, "sender and target are one address"
