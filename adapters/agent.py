@@ -30,10 +30,10 @@ from core.counters import Counters
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
 from core.replica import Replica
-from core.types import RequestId
+from core.types import IPV6, RequestId
 from datapath.driver import KernelDriver
 from datapath.observe import Monitor
-from datapath.probe import missing_features, why_no_esp
+from datapath.probe import has_ipv6, missing_features, why_no_esp
 from datapath.routes import overlapping_route, underlay_mtu
 from datapath.sleeve.process import Sleeve
 
@@ -228,8 +228,14 @@ def _check_host(settings: Settings) -> str:
     config = settings.config
     if config.universe is None:
         return ""
-    found = overlapping_route(str(config.universe), ignore_device=config.bridge)
-    if found is None:
+    if any(part.family == IPV6 for part in config.universe.parts) and not has_ipv6():
+        raise StartError(
+            f"--ipalloc-range {config.universe} has IPv6, and this kernel has not: boot it without 'ipv6.disable=1', "
+            "or load the module ipv6 (CONFIG_IPV6)"
+        )
+    overlaps = [overlapping_route(str(part), ignore_device=config.bridge) for part in config.universe.parts]
+    found = ", ".join(filter(None, overlaps))
+    if not found:
         return ""
     if settings.range_is_default:
         raise StartError(

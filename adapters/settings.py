@@ -18,7 +18,8 @@ from pathlib import Path
 
 from adapters.password import OPTION, VARIABLE
 from core.config import Config, SeedMode
-from core.types import PeerName, Subnet, subnet_of
+from core.ipam.universe import Universe, subnets_of
+from core.types import IPV4, IPV6, PeerName, Subnet
 
 DEFAULT_RANGE = "10.32.0.0/12"
 DEFAULT_PORT = 6783
@@ -33,7 +34,8 @@ even behind the eight bytes of PPPoE. With Ethernet's 1500 it makes Weave Net's 
 MTU_DEFAULT = 1500 - MTU_OVERHEAD
 MTU_MIN, MTU_MAX = 576, 65_485
 """An IPv4 host must take 576 bytes; above, the outer headers no longer fit into 65,535."""
-RANGE_PREFIX_MAX = 30
+RANGE_PREFIX_MAX = {IPV4: 30, IPV6: 126}
+"""Four addresses: the first and the last are never given."""
 NAME_SIZE = 6
 MIB = 1024 * 1024
 RECORD_MIB, RECORD_MIB_MAX = 64, 4096
@@ -209,8 +211,9 @@ def _parser() -> _Parser:
     add("--resume", action="store_true", help="connect to the peers of the last run")
     add("--no-discovery", action="store_true", help="connect only to the peers named here")
     add("--conn-limit", metavar="N", default=200, help="connections in and out together, 0 for no limit (200)")
-    add("--ipalloc-range", "--iprange", metavar="CIDR", help=f"address range shared by all hosts ({DEFAULT_RANGE})")
-    add("--ipalloc-default-subnet", metavar="CIDR", help="part of it used unless asked otherwise (all)")
+    about = f"address range shared by all hosts; IPv4, IPv6 or both ({DEFAULT_RANGE})"
+    add("--ipalloc-range", "--iprange", metavar="CIDR[,CIDR]", help=about)
+    add("--ipalloc-default-subnet", metavar="CIDR[,CIDR]", help="part of it used unless asked otherwise (all)")
     add("--ipalloc-init", metavar="MODE", help="seed=NAME,…  consensus[=N]  observer  (consensus)")
     add(OPTION, metavar="TEXT", help=f"encrypt all between peers; the same everywhere (none, or {VARIABLE})")
     add("--trusted-subnets", metavar="CIDR,…", help="where frames need no encryption, if both ends say so (none)")
@@ -241,34 +244,35 @@ def help_text() -> str:
     return _parser().format_help()
 
 
-def _ranges(asked: argparse.Namespace) -> tuple[Subnet | None, Subnet | None]:
+def _ranges(asked: argparse.Namespace) -> tuple[Universe | None, tuple[Subnet, ...]]:
     text = DEFAULT_RANGE if asked.ipalloc_range is None else asked.ipalloc_range
     if not text:
         for option in ("default-subnet", "init"):
             if getattr(asked, f"ipalloc_{option.replace('-', '_')}"):
                 raise SettingsError(f"--ipalloc-{option} specified without --ipalloc-range.")
-        return None, None
-    universe = _subnet("--ipalloc-range", text)
+        return None, ()
+    universe = Universe(_subnets("--ipalloc-range", text))
     if not asked.ipalloc_default_subnet:
-        return universe, None
-    default = _subnet("--ipalloc-default-subnet", asked.ipalloc_default_subnet)
-    if default.lo >= universe.hi or universe.lo >= default.hi:
-        raise SettingsError(
-            f"IP address allocation default subnet {default} does not overlap with allocation range {universe}"
-        )
-    return universe, default
+        return universe, ()
+    defaults = _subnets("--ipalloc-default-subnet", asked.ipalloc_default_subnet)
+    for default in defaults:
+        if universe.clip(default) is None:
+            raise SettingsError(
+                f"IP address allocation default subnet {default} does not overlap with allocation range {universe}"
+            )
+    return universe, defaults
 
 
-def _subnet(option: str, text: str) -> Subnet:
+def _subnets(option: str, text: str) -> tuple[Subnet, ...]:
     try:
-        subnet = subnet_of(text)
-        if ipaddress.ip_network(text).version != 4:
-            raise ValueError("only IPv4 ranges are supported")
+        subnets = subnets_of(text)
     except ValueError as error:
         raise SettingsError(f"{option}: {error}") from error
-    if subnet.prefix > RANGE_PREFIX_MAX:
-        raise SettingsError(f"{option}: {text} has no room for containers; /{RANGE_PREFIX_MAX} is the smallest")
-    return subnet
+    for subnet in subnets:
+        longest = RANGE_PREFIX_MAX[subnet.family]
+        if subnet.prefix > longest:
+            raise SettingsError(f"{option}: {subnet} has no room for containers; /{longest} is the smallest")
+    return subnets
 
 
 def _port(value: object) -> int:

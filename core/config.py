@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.ipam.universe import Universe
 from core.types import PeerName, Subnet
 from crdt.fact import Delta, Origin
 
@@ -38,10 +39,10 @@ class Config:
     """Dial peers of peers."""
     connection_limit: int = 200
     """Connections in and out together; 0 for no limit."""
-    universe: Subnet | None = None
+    universe: Universe | None = None
     """Range shared by all; None switches allocation off."""
-    default_subnet: Subnet | None = None
-    """Where addresses come from unless asked otherwise; None means the universe."""
+    default_subnet: tuple[Subnet, ...] = ()
+    """Where addresses come from unless asked otherwise, one of a family at most; without one, its part of the range."""
     seed: SeedMode = field(default_factory=lambda: SeedMode("consensus"))
     """How the ring comes to be."""
     mtu: int = 1376
@@ -70,6 +71,11 @@ class Config:
     """How long resolvers may keep an answer unless its name says otherwise."""
     rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
+
+    @property
+    def subnets(self) -> tuple[Subnet, ...]:
+        """Where addresses come from unless asked otherwise, one of each family; empty when allocation is off."""
+        return () if self.universe is None else self.universe.defaults(self.default_subnet)
 
 
 @dataclass(frozen=True, slots=True)

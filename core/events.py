@@ -241,12 +241,12 @@ class Prime:
 
 @dataclass(frozen=True, slots=True)
 class Allocate:
-    """Give `ident` an address; the same one when asked again."""
+    """Give `ident` an address in each subnet; the same ones when asked again."""
 
     ident: str
     """Container id or `weave:expose`."""
     subnet: str
-    """CIDR; empty for the default subnet."""
+    """CIDR, or one of each family separated by a comma; empty for the default subnets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ class Lookup:
     ident: str
     """Who."""
     subnet: str
-    """CIDR to look in; empty for all."""
+    """CIDR to look in, or one of each family separated by a comma; empty for all."""
 
 
 @dataclass(frozen=True, slots=True)

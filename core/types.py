@@ -26,6 +26,10 @@ Address = NewType("Address", int)
 SHORT_ID_MAX = 4095
 V4_MAPPED = 0xFFFF << 32
 """Where IPv4 begins on the 128-bit line."""
+ADDRESS_END = 1 << 128
+"""One past the last address of all."""
+IPV4, IPV6 = "IPv4", "IPv6"
+"""The families, as people call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,16 @@ class Subnet:
         """Bits of the family: 32 or 128."""
         return 32 if is_v4(self.lo) else 128
 
+    @property
+    def size(self) -> int:
+        """Count of addresses, those that no host may have included."""
+        return self.hi - self.lo
+
+    @property
+    def family(self) -> str:
+        """`IPv4` or `IPv6`."""
+        return family_of(self.lo)
+
     def __contains__(self, address: Address) -> bool:
         return self.lo <= address < self.hi
 
@@ -82,12 +96,20 @@ def is_v4(address: Address) -> bool:
     return address >> 32 == 0xFFFF
 
 
+def family_of(address: Address) -> str:
+    """Return `IPv4` or `IPv6`."""
+    return IPV4 if is_v4(address) else IPV6
+
+
 def address_of(text: str) -> Address:
     """Read an IPv4 or IPv6 address.
 
     Raises: ValueError with a message for people.
     """
     ip = ipaddress.ip_address(text)
+    if ip.version == 6 and (ip.ipv4_mapped or ip.scope_id):
+        # One has a simpler name, of the other the zone would be lost.
+        raise ValueError(f"IPv4 inside IPv6, and zones, are not understood: {text}")
     return Address(V4_MAPPED | int(ip)) if ip.version == 4 else Address(int(ip))
 
 
@@ -99,7 +121,7 @@ def address_text(address: Address) -> str:
 
 
 def subnet_of(text: str) -> Subnet:
-    """Read `a.b.c.d/n`; host bits must be zero.
+    """Read `a.b.c.d/n` or its like in IPv6; host bits must be zero.
 
     Raises: ValueError with Weave Net's message for stray host bits.
     """
@@ -132,7 +154,7 @@ class Cidr:
 
 
 def cidr_of(text: str) -> Cidr:
-    """Read `a.b.c.d/n`; host bits may be set.
+    """Read `a.b.c.d/n` or its like in IPv6; host bits may be set.
 
     Raises: ValueError.
     """

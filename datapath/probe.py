@@ -14,6 +14,8 @@ from datapath.xfrm import KEY_SIZE, SALT_SIZE, Selector, State, Xfrm
 TRIAL_NAME = "weave-probe"
 TRIAL_PORT = 65_399
 """A UDP port that is not opened, for the trial device is never brought up."""
+IPV6_PROOF = "/proc/net/if_inet6"
+"""There exactly when the kernel has IPv6 and it was not switched off at boot."""
 TRIAL_SPI = 0xFFFF_FEED
 """Of an association between loopback addresses, removed at once."""
 
@@ -33,6 +35,11 @@ def missing_features() -> tuple[str, ...]:
     with IPRoute() as ipr:
         missing.extend(_missing_devices(ipr))
     return tuple(missing)
+
+
+def has_ipv6() -> bool:
+    """Say whether this kernel knows IPv6 at all; whether an interface uses it is another matter."""
+    return os.path.exists(IPV6_PROOF)
 
 
 def has_esp() -> bool:

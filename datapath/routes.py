@@ -18,14 +18,15 @@ IFF_UP, IFF_LOOPBACK = 1, 8
 
 
 def overlapping_route(subnet: str, *, ignore_device: str) -> str | None:
-    """Return `destination dev name` of a host route that overlaps an IPv4 range; None when there is none.
+    """Return `destination dev name` of a host route that overlaps a range; None when there is none.
 
     The default route overlaps everything and is no trouble. Raises: NetlinkError.
     """
     wanted = ipaddress.ip_network(subnet)
+    family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
     with IPRoute() as ipr:
         names = {link["index"]: link.get("ifname") for link in ipr.get_links()}
-        for route in ipr.get_routes(family=socket.AF_INET, table=TABLE_MAIN):
+        for route in ipr.get_routes(family=family, table=TABLE_MAIN):
             if not route["dst_len"]:
                 continue
             found = ipaddress.ip_network(f"{route.get('dst')}/{route['dst_len']}")

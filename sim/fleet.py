@@ -23,9 +23,9 @@ import random
 from core.config import Config, SeedMode
 from core.effects import Persist
 from core.events import Allocate, Commanded
+from core.ipam.universe import universe_of
 from core.mesh.topology import read_graphs
 from core.replica import Replica
-from core.types import subnet_of
 from crdt.store import Pool, Store
 from sim.disk import Disk
 from sim.gauge import Gauge
@@ -65,7 +65,7 @@ class Fleet:
                 nickname=f"h{index}",
                 targets=tuple(address_of(other) for other in calls),
                 discovery=False,
-                universe=subnet_of(UNIVERSE),
+                universe=universe_of(UNIVERSE),
                 seed=seeds,
                 datapath=False,
             )

@@ -12,7 +12,7 @@ from core.board import Board
 from core.ipam.ring import Ring, RingView, rank_of
 from core.kinds import NOBODY
 from core.replica import Replica
-from core.types import Address, address_text
+from core.types import Address, Subnet, address_text
 from sim.books import Violation
 from sim.host import Host
 from sim.scene import Scene
@@ -45,13 +45,11 @@ class Rings:
         """Check that each ring covers its universe, and that nothing was given across. Raises: Violation."""
         self._look()
         for ring in self._known.values():
-            at = ring.universe.lo
-            for run in ring.view().runs:
-                if run.lo != at:
-                    raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
-                at = Address(run.hi)
-            if at != ring.universe.hi:
-                raise Violation(f"I3: nobody owns what lies from {at:x}")
+            for part in ring.universe.parts:
+                _check_whole(part, ring.view())
+            owned, size = sum(ring.view().shares().values()), ring.universe.size
+            if owned != size:
+                raise Violation(f"I3: {owned} addresses have an owner in {ring.universe}, which has {size}")
             if self._are_several:
                 self._check_apart(ring)
 
@@ -111,6 +109,16 @@ class Rings:
                 self._known[ring.ring_id] = ring.on(self._board)
         if len(self._known) > 1 and not self._are_several:
             raise Violation(f"I3: there are several rings: {sorted(self._known)}")
+
+
+def _check_whole(part: Subnet, view: RingView) -> None:
+    at = part.lo
+    for run in view.between(part.lo, part.hi):
+        if run.lo != at:
+            raise Violation(f"I3: nobody owns what lies between {at:x} and {run.lo:x}")
+        at = Address(run.hi)
+    if at != part.hi:
+        raise Violation(f"I3: nobody owns what lies from {at:x}")
 
 
 def ring_of(host: Host) -> Ring | None:

@@ -18,7 +18,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from core.config import Config, SeedMode
-from core.types import Subnet, subnet_of
+from core.ipam.universe import Universe, universe_of
 from sim.actions import Action, HostIndex, Relaunch, Upgrade
 from sim.expectation import PARTS, Expectation
 from sim.names import NEXT, TODAY, address_of, peer_name
@@ -86,7 +86,7 @@ class Scenario:
     hosts: tuple[HostSpec, ...]
     """Who is there."""
     universe: str
-    """CIDR of the range that is shared."""
+    """CIDR of the range that is shared, or one of each family with a comma between."""
     ring: str
     """How it is divided, of `RINGS`; `consensus` expects all hosts, `seed` names them."""
     until_ms: int
@@ -119,7 +119,7 @@ class Scenario:
                 peer=peer_name(index),
                 nickname=host.nickname,
                 targets=tuple(address_of(target) for target in host.targets),
-                universe=self.universe_of(host.universe),
+                universe=self.shared_by(host.universe),
                 seed=self.seed_of(host.ring, host.among),
                 datapath=self.kernels,
                 fastdp=host.fastdp,
@@ -131,9 +131,9 @@ class Scenario:
             for index, host in enumerate(self.hosts)
         )
 
-    def universe_of(self, universe: str) -> Subnet | None:
+    def shared_by(self, universe: str) -> Universe | None:
         """Return what a host shares that was told so; empty for what the scenario says."""
-        return None if universe == "none" else subnet_of(universe or self.universe)
+        return None if universe == "none" else universe_of(universe or self.universe)
 
     def seed_of(self, ring: str, among: tuple[HostIndex, ...]) -> SeedMode:
         """Return how a host divides that was told so; empty for what the scenario says."""
@@ -238,7 +238,7 @@ def _check_settings(scenario: Scenario) -> None:
         if text in ("", "none") and place != "universe":
             continue
         try:
-            subnet_of(text)
+            universe_of(text)
         except ValueError as error:
             raise ScenarioError(f"field '{place}': {error}") from error
 

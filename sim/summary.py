@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.ipam.universe import amount
 from core.replica import Replica
 from core.status import Status
 from sim.host import Host
@@ -46,7 +47,7 @@ def _status(status: Status) -> Iterator[str]:
         yield f"    out of reach: {_list(away)}"
     ipam = status.ipam
     if ipam is not None:
-        owners = [f"{owner.nickname or owner.peer} {owner.addresses}" for owner in ipam.owners]
+        owners = [f"{owner.nickname or owner.peer} {amount(owner.addresses)}" for owner in ipam.owners]
         yield f"    addresses: {ipam.state}; owners: {_list(owners)}"
         held = [f"{ident} {' '.join(str(cidr) for cidr in cidrs)}" for ident, cidrs in ipam.held]
         yield f"    given here: {_list(held)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from core.ipam.status import IpamStatus
+from core.ipam.universe import amount
 from core.replica import Replica
 from core.status import Status
 from sim.books import Violation
@@ -59,7 +60,7 @@ def _held(ipam: IpamStatus) -> Iterable[str]:
 
 def _owners(ipam: IpamStatus) -> Iterable[str]:
     return (
-        f"{owner.nickname or owner.peer} {owner.addresses}{'' if owner.is_reachable else ' unreachable'}"
+        f"{owner.nickname or owner.peer} {amount(owner.addresses)}{'' if owner.is_reachable else ' unreachable'}"
         for owner in ipam.owners
     )
 

@@ -107,7 +107,8 @@ class Workload:
         if taken and self._entropy.random() < WANTS_TAKEN:
             address = self._entropy.choice(taken)
         else:
-            address = address_text(Address(self._entropy.randrange(universe.lo, universe.hi)))
+            part = universe.parts[self._entropy.randrange(len(universe.parts)) if len(universe.parts) > 1 else 0]
+            address = address_text(Address(self._entropy.randrange(part.lo, part.hi)))
         yield actions.ClaimAddress(HostIndex(host.index), self._new_name(), address)
 
     def _burst(self, host: Host) -> Iterator[Action]:

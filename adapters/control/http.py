@@ -278,8 +278,7 @@ class ControlServer:
         return web.Response(text=self._default_subnet())
 
     def _default_subnet(self) -> str:
-        config = self._settings.config
-        return str(config.default_subnet or config.universe or "")
+        return ",".join(map(str, self._settings.config.subnets))
 
     async def _end(self, _request: web.Request) -> web.Response:
         asyncio.get_running_loop().call_soon(self._stop)

@@ -52,8 +52,16 @@ class _StatusCollector(Collector):
         ips.add_metric(["local-used"], sum(len(cidrs) for _, cidrs in ipam.held))
         yield ips
         yield GaugeMetricFamily("weave_max_ips", "Size of IP address space used by allocator.", ipam.size)
+        ranges = GaugeMetricFamily("weave_range_ips", "Number of IP addresses, by range.", labels=["range", "state"])
+        for part in ipam.parts:
+            for state, count in (("total", part.size), ("local-free", part.free), ("local-used", part.used)):
+                ranges.add_metric([part.cidr, state], count)
+        yield ranges
         lost = [owner for owner in ipam.owners if not owner.is_reachable]
-        share = 100 * sum(owner.addresses for owner in lost) / ipam.size
+        # Of several ranges the worse one: the sum would tell of IPv6 alone, for it is so much larger.
+        share = max(
+            100 * sum(owner.parts[index][0] for owner in lost) / part.size for index, part in enumerate(ipam.parts)
+        )
         yield GaugeMetricFamily("weave_ipam_unreachable_count", "Number of unreachable peers.", len(lost))
         yield GaugeMetricFamily(
             "weave_ipam_unreachable_percentage", "Percentage of all IP addresses owned by unreachable peers.", share

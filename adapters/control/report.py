@@ -9,6 +9,9 @@ from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
 from core.status import Status
 from core.types import address_text
 
+EXACT_MAX = (1 << 53) - 1
+"""The greatest integer up to which many readers of JSON, who make floating point numbers of all, miss none."""
+
 
 def report(status: Status, counters: Counters) -> dict[str, Any]:
     """Return the report. Field names are Weave Net's API."""
@@ -88,13 +91,13 @@ def _ipam(status: Status) -> dict[str, Any]:
     return {
         "Paxos": {"Elector": ipam.is_elector, "KnownNodes": known, "Quorum": ipam.quorum} if is_waiting else None,
         "Range": ipam.universe,
-        "RangeNumIPs": ipam.size,
+        "RangeNumIPs": _number(ipam.size),
         "ActiveIPs": sum(len(cidrs) for _, cidrs in ipam.held),
         "DefaultSubnet": ipam.default_subnet,
         "Entries": [
             {
                 "Token": address_text(entry.lo),
-                "Size": entry.size,
+                "Size": _number(entry.size),
                 "Peer": entry.peer,
                 "Nickname": entry.nickname,
                 "IsKnownPeer": entry.is_known,
@@ -105,6 +108,11 @@ def _ipam(status: Status) -> dict[str, Any]:
         "PendingClaims": claims,
         "PendingAllocates": allocates,
     }
+
+
+def _number(count: int) -> int | str:
+    """Return a count as JSON's readers can take it: beyond 53 bits as text (RFC 7493 §2.2)."""
+    return count if count <= EXACT_MAX else str(count)
 
 
 def _ours(status: Status) -> dict[str, Any]:
@@ -140,6 +148,22 @@ def _ours(status: Status) -> dict[str, Any]:
             {"What": item.what, "Why": item.why, "Hint": item.hint, "RetryAfterMS": item.retry_after_ms}
             for item in status.kernel
         ],
+        "Ranges": [
+            {
+                "Range": part.cidr,
+                "DefaultSubnet": part.default_subnet,
+                "NumIPs": _number(part.size),
+                "ActiveIPs": part.used,
+                "FreeIPs": _number(part.free),
+                "Owners": [
+                    {"Peer": owner.peer, "NumIPs": _number(owner.parts[index][0]), "ActiveIPs": owner.parts[index][1]}
+                    for owner in ipam.owners
+                ],
+            }
+            for index, part in enumerate(ipam.parts)
+        ]
+        if ipam
+        else [],
         "PendingReasons": [{"Ident": wait.ident, "Why": wait.why} for wait in ipam.pending] if ipam else [],
     }
 

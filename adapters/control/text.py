@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from core.ipam.status import OwnerStatus, PartStatus
+from core.ipam.universe import amount
 from core.mesh.status import ConnectionStatus
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
 from core.status import Status
@@ -55,21 +57,28 @@ def peers_text(status: Status) -> str:
 
 
 def ipam_text(status: Status) -> str:
-    """Return each owner of addresses with its share; nothing while there is no ring.
+    """Return each owner of addresses with its share, of each family; nothing while there is no ring.
 
     Then, set off by a blank line, what waits and for what, and what somebody must know or settle.
     """
     if status.ipam is None or not status.ipam.owners:
         return ""
     lines = []
-    for index, owner in enumerate(status.ipam.owners):
-        info = f"({owner.active} active)" if index == 0 else "" if owner.is_reachable else "- unreachable!"
-        share = 100 * owner.addresses / status.ipam.size
-        name = f"{owner.peer}({owner.nickname})"
-        lines.append(f"{name:<37} {owner.addresses:8} IPs ({share:04.1f}% of total) {info}")
+    first = status.ipam.owners[0]
+    for index, part in enumerate(status.ipam.parts):
+        # Scripts know the words of a range of one family.
+        whole = "total" if len(status.ipam.parts) == 1 else part.cidr
+        lines += [_owner_line(one, index, part, whole, is_us=one is first) for one in status.ipam.owners]
     notes = [f"{wait.ident} waits for {' '.join(wait.wants)}: {wait.why}" for wait in status.ipam.pending]
     notes += [*status.ipam.alarms, *status.ipam.conflicts]
     return _lines([*lines, *(["", *notes] if notes else [])])
+
+
+def _owner_line(owner: OwnerStatus, index: int, part: PartStatus, whole: str, *, is_us: bool) -> str:
+    count, active = owner.parts[index]
+    info = f"({active} active)" if is_us else "" if owner.is_reachable else "- unreachable!"
+    name = f"{owner.peer}({owner.nickname})"
+    return f"{name:<37} {amount(count):>8} IPs ({100 * count / part.size:04.1f}% of {whole}) {info}"
 
 
 def _router(status: Status) -> str:

@@ -24,6 +24,7 @@ from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
 from core.ipam.steward import Steward
+from core.ipam.universe import ADDRESSES_MIN, subnets_of
 from core.ipam.waits import CATCHING_UP, NO_RING, WAITS_MAX, Callback, Failed, Found, Lacking, Wait
 from core.kinds import (
     HomeRecord,
@@ -33,12 +34,10 @@ from core.kinds import (
     RingClaim,
 )
 from core.messages import SpaceAsk, SpaceRefused
-from core.types import Cidr, PeerName, RequestId, Subnet, address_of, cidr_of, subnet_of
+from core.types import Cidr, PeerName, RequestId, Subnet, address_of, cidr_of
 
 TIMERS = "ipam/"
 """All our timers begin so."""
-SMALLEST_SUBNET = 4
-"""Addresses in the smallest subnet that has any to give: first and last are never given."""
 IS_OFF = "IP address allocation must be enabled to use 'net:'"
 
 
@@ -77,16 +76,16 @@ class Allocator:
     # Requests of people and scripts.
 
     def allocate(self, request: RequestId, command: Allocate) -> None:
-        """Answer with an address in the subnet, as soon as there is one."""
+        """Answer with an address in each subnet, as soon as there are all."""
         if self._universe is None:
             self._context.refuse(request, IS_OFF)
             return
         try:
-            subnet = subnet_of(command.subnet) if command.subnet else self._default_subnet()
+            subnets = subnets_of(command.subnet) if command.subnet else self._context.config.subnets
         except ValueError as error:
             self._context.refuse(request, str(error))
             return
-        self.wait_for(_request_key(request), command.ident, (subnet,), self._answering(request))
+        self.wait_for(_request_key(request), command.ident, subnets, self._answering(request))
 
     def claim(self, request: RequestId, command: Claim) -> None:
         """Answer once the address is recorded as used by the ident."""
@@ -103,11 +102,11 @@ class Allocator:
         cidrs = self._held.of(command.ident)
         if command.subnet:
             try:
-                subnet = subnet_of(command.subnet)
+                subnets = subnets_of(command.subnet)
             except ValueError as error:
                 self._context.refuse(request, str(error))
                 return
-            cidrs = tuple(cidr for cidr in cidrs if cidr.address in subnet)
+            cidrs = tuple(cidr for cidr in cidrs if any(cidr.address in subnet for subnet in subnets))
         # Nothing was decided, so nothing has to be durable first.
         self._context.emit(Answer(request, Ok(" ".join(str(cidr) for cidr in cidrs))))
 
@@ -418,15 +417,11 @@ class Allocator:
         universe = self._universe
         if universe is None:
             return IS_OFF
-        if subnet.hi - subnet.lo < SMALLEST_SUBNET:
-            return f"invalid subnet - smaller than minimum size {SMALLEST_SUBNET}: {subnet}"
-        if subnet.lo >= universe.hi or subnet.hi <= universe.lo:
+        if subnet.size < ADDRESSES_MIN:
+            return f"invalid subnet - smaller than minimum size {ADDRESSES_MIN}: {subnet}"
+        if universe.clip(subnet) is None:
             return f"range {subnet} out of bounds: {universe}"
         return ""
-
-    def _default_subnet(self) -> Subnet:
-        assert self._universe is not None, "asked only when allocation is on"
-        return self._context.config.default_subnet or self._universe
 
     def _answering(self, request: RequestId, trouble: str = "", *, is_silent: bool = False) -> Callback:
         def answer(result: tuple[Cidr, ...] | str) -> None:

@@ -13,8 +13,9 @@ from hashlib import blake2b
 from core.context import Context
 from core.ipam.labels import Labels
 from core.ipam.retired import departed
+from core.ipam.universe import Universe, universe_of
 from core.kinds import HomeRecord, RetiredRecord, SeedAccepted, gone, home_key, put
-from core.types import PeerName, Subnet, subnet_of
+from core.types import PeerName
 
 DECIDED_KEY = "seed/decided"
 """Where hosts write down how their range was divided."""
@@ -23,7 +24,7 @@ DECIDED_KEY = "seed/decided"
 class Homes:
     """What this host and the others have said about where they get addresses from."""
 
-    def __init__(self, context: Context, universe: Subnet) -> None:
+    def __init__(self, context: Context, universe: Universe) -> None:
         self._context = context
         self._universe = str(universe)
         self._news = context.board.watch(HomeRecord)
@@ -119,11 +120,11 @@ class Homes:
         if not ring:
             return ", not divided yet"
         try:
-            subnet = subnet_of(universe)
+            shared = universe_of(universe)
         except ValueError:
             return ""
         for _, key, decision in self._context.board.all(SeedAccepted):
-            if key == DECIDED_KEY and ring_id_of(subnet, decision.value) == ring:
+            if key == DECIDED_KEY and ring_id_of(shared, decision.value) == ring:
                 return f" divided among {labels.listed(decision.value)}"
         return ""
 
@@ -139,6 +140,6 @@ def _first_peer(side: tuple[tuple[str, str], list[PeerName]]) -> PeerName:
     return side[1][0]
 
 
-def ring_id_of(universe: Subnet, names: Iterable[str]) -> str:
+def ring_id_of(universe: Universe, names: Iterable[str]) -> str:
     """Name a ring after everything that its initial division depends on."""
     return blake2b(f"{universe}\0{','.join(names)}".encode(), digest_size=6).hexdigest()

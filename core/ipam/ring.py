@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from core.board import Board
+from core.ipam.universe import Universe
 from core.kinds import NOBODY, RingClaim
-from core.types import Address, PeerName, Subnet
+from core.types import ADDRESS_END, Address, PeerName
 from crdt.intervals import IntervalMap
 
 Rank = tuple[int, int, str]
@@ -119,10 +120,10 @@ class RingView:
         """Return who owns anything in `[lo, hi)`, ascending."""
         return tuple(sorted(dict.fromkeys(run.owner for run in self.between(lo, hi) if run.owner != NOBODY)))
 
-    def shares(self) -> dict[PeerName, int]:
-        """Return the count of addresses by owner, by name."""
+    def shares(self, lo: int = 0, hi: int = ADDRESS_END) -> dict[PeerName, int]:
+        """Return the count of addresses in `[lo, hi)` by owner, by name."""
         counts: dict[PeerName, int] = {}
-        for run in self.runs:
+        for run in self.between(Address(lo), Address(hi)):
             counts[run.owner] = counts.get(run.owner, 0) + run.hi - run.lo
         return {peer: counts[peer] for peer in sorted(counts)}
 
@@ -176,7 +177,7 @@ class Ring:
         self,
         board: Board,
         ring_id: str,
-        universe: Subnet,
+        universe: Universe,
         division: tuple[tuple[Address, Address, PeerName], ...],
     ) -> None:
         self.ring_id = ring_id
@@ -207,10 +208,10 @@ class Ring:
         ]
 
 
-def is_sound(claim: RingClaim, universe: Subnet) -> bool:
+def is_sound(claim: RingClaim, universe: Universe) -> bool:
     """Say whether a claim can be one of this universe; others are left alone."""
     return (
-        universe.lo <= claim.lo < claim.hi <= universe.hi
+        universe.within(claim.lo, claim.hi)
         and 0 <= claim.generation < RANK_MAX
         and 0 <= claim.epoch < RANK_MAX
         and bool(claim.owner)

@@ -22,6 +22,7 @@ from core.ipam.homes import DECIDED_KEY as DECIDED_KEY
 from core.ipam.homes import Homes
 from core.ipam.homes import ring_id_of as ring_id_of
 from core.ipam.ring import Ring
+from core.ipam.universe import Universe
 from core.kinds import (
     PeerRecord,
     SeedAccepted,
@@ -32,7 +33,7 @@ from core.kinds import (
     peer_key,
     put,
 )
-from core.types import Address, PeerName, Subnet
+from core.types import Address, PeerName
 
 PROMISE_KEY = "seed/promise"
 ACCEPTED_KEY = "seed/accepted"
@@ -62,7 +63,7 @@ Part = tuple[Address, Address, PeerName]
 class Seed:
     """This host's part in the decision, and the ring once it is known."""
 
-    def __init__(self, context: Context, universe: Subnet, in_sync: Callable[[], bool]) -> None:
+    def __init__(self, context: Context, universe: Universe, in_sync: Callable[[], bool]) -> None:
         self._context = context
         self._universe = universe
         self._in_sync = in_sync
@@ -321,9 +322,10 @@ class Seed:
 
 
 @lru_cache(DIVISIONS_KEPT)
-def _division(universe: Subnet, names: tuple[str, ...]) -> tuple[Part, ...]:
-    """Return the initial division; hosts of one simulation share it."""
-    return divide(universe.lo, universe.hi, tuple(PeerName(name) for name in names))
+def _division(universe: Universe, names: tuple[str, ...]) -> tuple[Part, ...]:
+    """Return the initial division, each part of the universe by itself; hosts of one simulation share it."""
+    peers = tuple(PeerName(name) for name in names)
+    return tuple(share for part in universe.parts for share in divide(part.lo, part.hi, peers))
 
 
 def divide(lo: Address, hi: Address, names: tuple[PeerName, ...]) -> tuple[Part, ...]:

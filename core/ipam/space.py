@@ -141,8 +141,9 @@ class Space:
 
     def give_free(self, peer: PeerName) -> None:
         """Make everything of ours that nobody uses somebody else's."""
-        for lo, hi in tuple(self.free_runs(self._ring.universe.lo, self._ring.universe.hi)):
-            self._hand_over(lo, hi, peer)
+        for part in self._ring.universe.parts:
+            for lo, hi in tuple(self.free_runs(part.lo, part.hi)):
+                self._hand_over(lo, hi, peer)
 
     def give_all(self, peer: PeerName) -> int:
         """Make everything of ours somebody else's, used or not; return the count of addresses."""

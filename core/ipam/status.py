@@ -15,6 +15,7 @@ from core.ipam.ring import RingView
 from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.takeover import Takeover
+from core.ipam.universe import Universe, sizes_of
 from core.ipam.waits import Wait
 from core.kinds import NOBODY, AddressRecord, HomeRecord, RetiredRecord, home_key
 from core.types import Address, Cidr, PeerName, address_text, utc_text
@@ -38,6 +39,8 @@ class OwnerStatus:
     """Count of addresses owned."""
     active: int
     """Count of addresses its containers use, as far as it has told."""
+    parts: tuple[tuple[int, int], ...]
+    """Both counts in each part of the range."""
     is_reachable: bool
     """Whether it can be asked; true for ourselves."""
 
@@ -77,15 +80,33 @@ class PendingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PartStatus:
+    """The part of the shared range that is of one family."""
+
+    cidr: str
+    """All of it."""
+    size: int
+    """Addresses in it; shares are parts of this. That of an IPv6 range may exceed 64 bits."""
+    default_subnet: str
+    """CIDR used unless asked otherwise."""
+    free: int
+    """Addresses of ours in it that nobody uses."""
+    used: int
+    """Addresses of its family that are held on this host."""
+
+
+@dataclass(frozen=True, slots=True)
 class IpamStatus:
     """Everything about allocation on this host."""
 
     universe: str
-    """CIDR of the shared range."""
+    """CIDRs of the shared range, separated by commas."""
+    parts: tuple[PartStatus, ...]
+    """IPv4 first."""
     size: int
-    """Addresses in it; shares are parts of this."""
+    """Addresses in all parts."""
     default_subnet: str
-    """CIDR used unless asked otherwise."""
+    """CIDRs used unless asked otherwise, separated by commas."""
     state: str
     """In Weave Net's words: `idle`, `awaiting consensus …`, `priming`, `waiting …`, `all IP ranges …`, `ready`."""
     is_elector: bool
@@ -98,8 +119,6 @@ class IpamStatus:
     """Ourselves first, then by name; empty while there is no ring."""
     entries: tuple[EntryStatus, ...]
     """Ranges of the ring, ascending."""
-    free: int
-    """Addresses of ours that nobody uses."""
     held: tuple[tuple[str, tuple[Cidr, ...]], ...]
     """Ident and what it holds on this host, by ident."""
     stranded: tuple[tuple[str, str, PeerName], ...]
@@ -126,19 +145,18 @@ def describe(
     assert universe is not None, "allocation is on"
     view = None if seed.ring is None else seed.ring.view()
     alarm, labels = seed.homes.alarm(), Labels(context)
-    free = 0 if space is None else space.free_count(universe.lo, universe.hi)
-    owners = () if view is None else _owners(context, labels, view, reachable)
+    owners = () if view is None else _owners(context, universe, labels, view, reachable)
     return IpamStatus(
         universe=str(universe),
-        size=universe.hi - universe.lo,
-        default_subnet=str(context.config.default_subnet or universe),
+        parts=_parts(context, universe, held, space),
+        size=universe.size,
+        default_subnet=",".join(map(str, context.config.subnets)),
         state=seed.status() or _state(owners, waits),
         is_elector=context.config.seed.mode == "consensus",
         quorum=seed.quorum(),
         ring_id="" if seed.ring is None else seed.ring.ring_id,
         owners=owners,
         entries=() if view is None else _entries(context, labels, view),
-        free=free,
         held=_held(held),
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
@@ -159,21 +177,41 @@ def _state(owners: tuple[OwnerStatus, ...], waits: tuple[tuple[Wait, str], ...])
     return ALL_LOST if is_lost else WAITING
 
 
+def _parts(context: Context, universe: Universe, held: Held, space: Space | None) -> tuple[PartStatus, ...]:
+    used = sizes_of(universe, (address for address, _ in held.items()))
+    return tuple(
+        PartStatus(
+            cidr=str(part),
+            size=part.size,
+            default_subnet=str(subnet),
+            free=0 if space is None else space.free_count(part.lo, part.hi),
+            used=count,
+        )
+        for part, subnet, count in zip(universe.parts, context.config.subnets, used, strict=True)
+    )
+
+
 def _owners(
-    context: Context, labels: Labels, view: RingView, reachable: Callable[[PeerName], bool]
+    context: Context, universe: Universe, labels: Labels, view: RingView, reachable: Callable[[PeerName], bool]
 ) -> tuple[OwnerStatus, ...]:
-    me, shares = context.me, view.shares()
+    me, none = context.me, (0,) * len(universe.parts)
+    shares: dict[PeerName, tuple[int, ...]] = {}
+    for index, part in enumerate(universe.parts):
+        for peer, count in view.shares(part.lo, part.hi).items():
+            before = shares.get(peer, none)
+            shares[peer] = (*before[:index], count, *before[index + 1 :])
     shares.pop(NOBODY, None)
-    active: dict[PeerName, int] = {}
-    for peer, _, _ in context.board.all(AddressRecord):
-        active[peer] = active.get(peer, 0) + 1
-    peers = [me, *(peer for peer in shares if peer != me)]
+    active: dict[PeerName, list[Address]] = {}
+    for peer, _, record in context.board.all(AddressRecord):
+        active.setdefault(peer, []).append(Address(record.address))
+    peers = [me, *(peer for peer in sorted(shares) if peer != me)]
     return tuple(
         OwnerStatus(
             peer=peer,
             nickname=labels.nickname(peer),
-            addresses=shares.get(peer, 0),
-            active=active.get(peer, 0),
+            addresses=sum(shares.get(peer, none)),
+            active=len(active.get(peer, ())),
+            parts=tuple(zip(shares.get(peer, none), sizes_of(universe, active.get(peer, ())), strict=True)),
             is_reachable=peer == me or reachable(peer),
         )
         for peer in peers

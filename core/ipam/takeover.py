@@ -27,6 +27,7 @@ from core.ipam.labels import Labels
 from core.ipam.retired import retire
 from core.ipam.ring import Ring
 from core.ipam.space import Space
+from core.ipam.universe import amount
 from core.kinds import TakeoverRecord, gone, put, takeover_key
 from core.types import PeerName, RequestId
 
@@ -203,7 +204,7 @@ class Takeover:
         """Take everything over; all of it is one commit, so others see all of it or nothing."""
         context, lines = self._context, []
         for peer, name in self._names.items():
-            lines.append(f"{self._space.take_over(peer)} IPs taken over from {name}")
+            lines.append(f"{amount(self._space.take_over(peer))} IPs taken over from {name}")
             context.write(retire(context, peer, missing))
             context.mark("takeover.peer-removed")
         context.write(gone(takeover_key(), TakeoverRecord))

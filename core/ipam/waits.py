@@ -12,6 +12,7 @@ from core.ipam.asking import ELSEWHERE, SILENT, UNREACHABLE, AskKey, Asks
 from core.ipam.held import Held
 from core.ipam.labels import Labels
 from core.ipam.space import Space
+from core.ipam.universe import Universe
 from core.types import Address, Cidr, PeerName, Subnet, address_text
 
 WAITS_MAX = 1024
@@ -66,7 +67,7 @@ class Lacking:
 class Finder:
     """Looks for what waits want, in our space."""
 
-    def __init__(self, universe: Subnet, held: Held, space: Space, asks: Asks, labels: Labels) -> None:
+    def __init__(self, universe: Universe, held: Held, space: Space, asks: Asks, labels: Labels) -> None:
         self._universe = universe
         self._held = held
         self._space = space
@@ -98,11 +99,12 @@ class Finder:
         same = [cidr for cidr in self._held.of(ident) if cidr.address in subnet and cidr.prefix == subnet.prefix]
         if same:
             return Found((same[0],))
-        lo, hi = hosts_of(subnet)
-        address = self._space.lowest_free(lo, hi, taken)
+        hosts = self._universe.clip(subnet)
+        assert hosts is not None, "others were refused when they came"
+        address = self._space.lowest_free(*hosts, taken)
         if address is not None:
             return Found((Cidr(address, subnet.prefix),))
-        key = (Address(max(lo, self._universe.lo)), Address(min(hi, self._universe.hi)), False)
+        key = (*hosts, False)
         return Lacking((key,), self._shortage(subnet, key))
 
     def _claim(
@@ -151,8 +153,3 @@ class Finder:
         if not remedies:
             return f"{problem}, none has any: free some or use another subnet"
         return f"{problem}; {'; '.join(remedies)}"
-
-
-def hosts_of(subnet: Subnet) -> tuple[Address, Address]:
-    """Return the range of a subnet without its first and last address."""
-    return Address(subnet.lo + 1), Address(subnet.hi - 1)

@@ -16,13 +16,14 @@ from typing import Protocol
 
 from core.context import Context
 from core.events import AttachAsked, DetachAsked
+from core.ipam.universe import subnets_of, why_unfit
 from core.kinds import AttachmentRecord, attachment_key, gone, parse, put
 from core.reconcile.desired import endpoint_objects, host_ifname
 from core.reconcile.objects import Refused
 from core.reconcile.plan import attachment_of
 from core.reconcile.reconciler import Reconciler
 from core.status import AttachmentStatus
-from core.types import Cidr, RequestId, Subnet, cidr_of, subnet_of
+from core.types import Cidr, RequestId, Subnet, cidr_of
 from crdt.fact import Origin
 
 CONTAINER_SIZE_MAX = 128
@@ -289,10 +290,12 @@ class Attachments:
                 if config.universe is None:
                     raise ValueError(IS_OFF)
                 rest = text.removeprefix("net:")
-                default = config.default_subnet or config.universe
-                subnets[default if rest == "default" else subnet_of(rest)] = None
+                subnets.update(dict.fromkeys(config.subnets if rest == "default" else subnets_of(rest)))
             else:
-                cidrs[cidr_of(text.removeprefix("ip:"))] = None
+                cidr = cidr_of(text.removeprefix("ip:"))
+                if why_unfit(cidr.address):
+                    raise ValueError(f"{cidr}: {why_unfit(cidr.address)}")
+                cidrs[cidr] = None
         return tuple(subnets), tuple(cidrs)
 
     def _claimed(self, coming: Coming) -> Callback:

@@ -153,7 +153,7 @@ def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
 
 def _relaunch(scene: Scene, action: actions.Relaunch) -> bool:
     host = scene.world.hosts[action.host]
-    universe = scene.scenario.universe_of(action.universe)
+    universe = scene.scenario.shared_by(action.universe)
     seed = scene.scenario.seed_of(action.ring, action.among)
     is_new = (universe, seed) != (host.config.universe, host.config.seed)
     if is_new and "two-rings" not in scene.scenario.allow:

@@ -18,9 +18,10 @@ from core.effects import Answer, Effect, Ok, Refusal, SetTimer
 from core.events import Allocate, Claim, Free
 from core.ipam.allocator import Allocator
 from core.ipam.fences import Fences
+from core.ipam.universe import universe_of
 from core.kinds import PeerRecord, peer_key, put
 from core.messages import SpaceAsk, SpaceRefused
-from core.types import Address, Cidr, Instant, PeerName, RequestId, subnet_of
+from core.types import Address, Cidr, Instant, PeerName, RequestId
 from crdt.fact import Change, Delta, Origin
 from crdt.store import Store
 
@@ -201,7 +202,7 @@ class Cluster:
         names = tuple(PeerName(f"{index:02x}:00:00:00:00:00") for index in range(1, count + 1))
         chosen = mode or SeedMode("seed", names)
         self.hosts = [
-            Host(self, Config(name, f"h{index}", universe=subnet_of(universe), seed=chosen))
+            Host(self, Config(name, f"h{index}", universe=universe_of(universe), seed=chosen))
             for index, name in enumerate(names, 1)
         ]
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import Config
+from core.ipam.universe import universe_of
 from core.kinds import AttachmentRecord
 from core.reconcile.desired import desired
 from core.reconcile.objects import (
@@ -24,12 +25,12 @@ from core.reconcile.objects import (
     VxlanPort,
 )
 from core.reconcile.plan import held_back, plan
-from core.types import HostPort, PeerName, ShortId, subnet_of
+from core.types import HostPort, PeerName, ShortId
 from sim.kernel import FakeKernel
 
 ME = PeerName("02:00:00:00:00:01")
 PEERS = tuple(PeerName(f"02:00:00:00:00:{index:02x}") for index in range(2, 6))
-CONFIG = Config(peer=ME, nickname="me", universe=subnet_of("10.32.0.0/12"))
+CONFIG = Config(peer=ME, nickname="me", universe=universe_of("10.32.0.0/12"))
 
 addresses = st.lists(st.sampled_from([f"10.32.0.{n}/12" for n in range(1, 5)]), min_size=1, max_size=3, unique=True)
 records = st.builds(

@@ -51,10 +51,11 @@ from core.events import (
     Started,
     TimerFired,
 )
+from core.ipam.universe import universe_of
 from core.messages import Heartbeat
 from core.reconcile.objects import Again, Bridge, Done, Identity, KernelObject, Op, OpResult, Verb
 from core.replica import Replica
-from core.types import Instant, PeerName, RequestId, ShortId, Ticket, subnet_of
+from core.types import Instant, PeerName, RequestId, ShortId, Ticket
 from crdt.fact import Change, Origin
 from crdt.store import Store
 
@@ -414,7 +415,7 @@ def host(number: int, **more: object) -> Config:
     return Config(
         peer=names[number - 1],
         nickname=f"h{number}",
-        universe=subnet_of("10.32.0.0/24"),
+        universe=universe_of("10.32.0.0/24"),
         seed=SeedMode("seed", names),
         discovery=False,
         datapath=False,

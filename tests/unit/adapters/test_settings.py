@@ -8,7 +8,7 @@ import pytest
 
 from adapters.settings import SettingsError, derived_peer_name, parse, peer_name, seed_mode
 from core.config import SeedMode
-from core.types import subnet_of
+from core.ipam.universe import universe_of
 
 NAME = ("--name", "7e:21:4a:70:2f:45")
 
@@ -17,8 +17,8 @@ def test_nothing_said_means_weave_net_s_defaults(tmp_path: Path) -> None:
     settings = parse(NAME, {"WEAVE_DATA_DIR": str(tmp_path)})
     config = settings.config
     assert (config.port, config.mtu, config.bridge, config.connection_limit) == (6783, 1376, "weave", 200)
-    assert config.universe == subnet_of("10.32.0.0/12")
-    assert config.default_subnet is None
+    assert config.universe == universe_of("10.32.0.0/12")
+    assert config.default_subnet == ()
     assert config.seed == SeedMode("consensus")
     assert config.discovery
     assert (settings.http, settings.metrics) == ("127.0.0.1:6784", "127.0.0.1:6782")
@@ -65,7 +65,15 @@ def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off(
         (("--ipalloc-range", "10.32.0.1/12"), "bits after network prefix"),
         (("--ipalloc-range", "nonsense"), "--ipalloc-range"),
         (("--ipalloc-range", "10.0.0.0/31"), "no room"),
-        (("--ipalloc-range", "fd00::/64"), "only IPv4"),
+        (("--ipalloc-range", "fd00::/127"), "/126 is the smallest"),
+        (("--ipalloc-range", "10.0.0.0/8,10.0.0.0/12"), "both IPv4"),
+        (("--ipalloc-range", "10.0.0.0/8,fd00::/64,fd01::/64"), "both IPv6"),
+        (("--ipalloc-range", "10.0.0.0/8,"), "--ipalloc-range"),
+        (("--ipalloc-range", "fd00::1/64"), "bits after network prefix"),
+        (("--ipalloc-range", "fe80::/64"), "take a part of fd00::/8"),
+        (("--ipalloc-range", "::/0"), "take a part of fd00::/8"),
+        (("--ipalloc-range", "::ffff:10.0.0.0/112"), "IPv4 inside IPv6"),
+        (("--ipalloc-default-subnet", "fd00::/64"), "does not overlap with allocation range"),
         (("--ipalloc-range", "", "--ipalloc-default-subnet", "10.0.0.0/24"), "specified without --ipalloc-range"),
         (("--ipalloc-range", "", "--ipalloc-init", "observer"), "specified without --ipalloc-range"),
         (("--ipalloc-default-subnet", "192.168.0.0/24"), "does not overlap with allocation range"),
@@ -130,3 +138,10 @@ def test_a_derived_name_stays_the_same_and_belongs_to_nobody_else(tmp_path: Path
     assert name == derived_peer_name(tmp_path)
     first = int(name[:2], 16)
     assert first & 0b11 == 0b10, "locally administered, one receiver"
+
+
+def test_a_range_of_each_family_in_any_order() -> None:
+    words = ("--ipalloc-range", "fd00:10:32::/64,10.32.0.0/12", "--ipalloc-default-subnet", "10.32.5.0/24")
+    config = parse((*NAME, *words), {}).config
+    assert str(config.universe) == "10.32.0.0/12,fd00:10:32::/64"
+    assert [str(subnet) for subnet in config.subnets] == ["10.32.5.0/24", "fd00:10:32::/64"]

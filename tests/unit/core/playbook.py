@@ -8,9 +8,10 @@ from typing import TypeVar
 from core.config import Config, Recovered, SeedMode
 from core.effects import Effect, Persist, Send
 from core.events import Event, LinkDown, LinkUp, Persisted, Received, Started, TimerFired
+from core.ipam.universe import universe_of
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Message
 from core.replica import Replica
-from core.types import HostPort, Instant, LinkId, PeerName, subnet_of
+from core.types import HostPort, Instant, LinkId, PeerName
 from crdt.fact import Delta, Origin
 
 E = TypeVar("E")
@@ -22,7 +23,7 @@ def config(**changes: object) -> Config:
     values: dict[str, object] = {
         "peer": ME,
         "nickname": "me",
-        "universe": subnet_of("10.32.0.0/24"),
+        "universe": universe_of("10.32.0.0/24"),
         "seed": SeedMode("seed", (ME,)),
         "datapath": False,
         **changes,

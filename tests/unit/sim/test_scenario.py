@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.config import SeedMode
-from core.types import subnet_of
+from core.ipam.universe import universe_of
 from sim.actions import Cut, HostIndex, Relaunch, Split, Take
 from sim.expectation import Expectation
 from sim.scenario import HostSpec, Scenario, ScenarioError, Step, dump, load
@@ -114,6 +114,6 @@ def test_hosts_may_be_told_different_things() -> None:
     )
     first, second, third = Scenario("1", hosts, "10.32.0.0/24", "seed", 0).configs()
     names = tuple(config.peer for config in (first, second, third))
-    assert (first.universe, first.seed) == (subnet_of("10.32.0.0/24"), SeedMode("seed", names))
-    assert (second.universe, second.seed) == (subnet_of("10.9.0.0/24"), SeedMode("seed", names[1:2]))
+    assert (first.universe, first.seed) == (universe_of("10.32.0.0/24"), SeedMode("seed", names))
+    assert (second.universe, second.seed) == (universe_of("10.9.0.0/24"), SeedMode("seed", names[1:2]))
     assert (third.universe, third.seed) == (None, SeedMode("consensus", (), 2))

@@ -9,7 +9,7 @@ from ipam_cluster import Cluster, Host
 from core.config import SeedMode
 from core.events import RemovePeers
 from core.ipam.homes import DECIDED_KEY
-from core.ipam.waits import hosts_of
+from core.ipam.universe import hosts_of, universe_of
 from core.kinds import HomeRecord, PeerRecord, RingClaim, SeedAccepted, home_key, peer_key, put
 from core.messages import SpaceAsk
 from core.types import PeerName, address_of, subnet_of
@@ -22,7 +22,7 @@ EVERYTHING = hosts_of(subnet_of("10.32.0.0/26"))
 def launch(host: Host, *, universe: str | None = "10.32.0.0/26", names: tuple[PeerName, ...] = ()) -> None:
     """Launch a host anew, on what its disk holds."""
     seed = SeedMode("seed", names) if names else host.config.seed
-    host.config = replace(host.config, universe=universe and subnet_of(universe), seed=seed)
+    host.config = replace(host.config, universe=universe and universe_of(universe), seed=seed)
     host.boot()
 
 

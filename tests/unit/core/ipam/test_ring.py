@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.ipam.ring import NOBODY, Conflict, RingView, is_sound
+from core.ipam.universe import universe_of
 from core.kinds import RingClaim
-from core.types import Address, PeerName, subnet_of
+from core.types import Address, PeerName
 
 A, B, C = PeerName("a"), PeerName("b"), PeerName("c")
 DIVISION = ((Address(0), Address(50), A), (Address(50), Address(100), B))
@@ -69,15 +72,20 @@ def test_a_hint_about_space_that_was_lost_does_not_count() -> None:
 
 
 def test_claims_outside_the_universe_or_without_sense_are_left_alone() -> None:
-    universe = subnet_of("10.32.0.0/24")
-    good = RingClaim(universe.lo, universe.hi, 0, 1, "a", 0, "")
+    universe = universe_of("10.32.0.0/24,fd00::/118")
+    part, other = universe.parts
+    good = RingClaim(part.lo, part.hi, 0, 1, "a", 0, "")
     assert is_sound(good, universe)
+    assert is_sound(replace(good, lo=other.lo, hi=other.hi), universe)
     for lo, hi, generation, epoch, owner in (
-        (universe.lo - 1, universe.hi, 0, 1, "a"),
-        (universe.lo, universe.hi + 1, 0, 1, "a"),
-        (universe.lo, universe.lo, 0, 1, "a"),
-        (universe.lo, universe.hi, -1, 1, "a"),
-        (universe.lo, universe.hi, 0, 1 << 62, "a"),
-        (universe.lo, universe.hi, 0, 1, ""),
+        (part.lo - 1, part.hi, 0, 1, "a"),
+        (part.lo, part.hi + 1, 0, 1, "a"),
+        (part.lo, part.lo, 0, 1, "a"),
+        (part.lo, other.lo + 1, 0, 1, "a"),
+        (part.hi - 1, other.hi, 0, 1, "a"),
+        (other.lo - 1, other.hi, 0, 1, "a"),
+        (part.lo, part.hi, -1, 1, "a"),
+        (part.lo, part.hi, 0, 1 << 62, "a"),
+        (part.lo, part.hi, 0, 1, ""),
     ):
         assert not is_sound(RingClaim(lo, hi, generation, epoch, owner, 0, ""), universe)

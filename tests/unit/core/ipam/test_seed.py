@@ -12,8 +12,9 @@ from core.effects import Note
 from core.events import Allocate
 from core.ipam.homes import DECIDED_KEY
 from core.ipam.seed import PROPOSAL_KEY, divide, ring_id_of
+from core.ipam.universe import universe_of
 from core.kinds import RingClaim, SeedAccepted, SeedProposal, TargetRecord, put
-from core.types import Address, Instant, PeerName, subnet_of
+from core.types import Address, Instant, PeerName
 from crdt.fact import Origin
 from crdt.store import Store
 from crdt.stream import Stream
@@ -40,7 +41,7 @@ def test_the_universe_is_halved_as_weave_net_does() -> None:
 
 
 def test_the_ring_id_depends_on_names_and_universe() -> None:
-    one, other = subnet_of("10.32.0.0/12"), subnet_of("10.32.0.0/13")
+    one, other = universe_of("10.32.0.0/12"), universe_of("10.32.0.0/13")
     ids = [ring_id_of(one, ("a", "b")), ring_id_of(other, ("a", "b")), ring_id_of(one, ("a",))]
     assert len(dict.fromkeys(ids)) == 3
 

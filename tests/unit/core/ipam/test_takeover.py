@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipam_cluster import Cluster, Host
 
 from core.events import RemovePeers
-from core.ipam.waits import hosts_of
+from core.ipam.universe import hosts_of
 from core.kinds import FenceRecord, RetiredRecord, TakeoverRecord
 from core.messages import SpaceAsk
 from core.types import RequestId, address_of, subnet_of

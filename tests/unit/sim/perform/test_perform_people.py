@@ -8,7 +8,7 @@ from watched import THREE, A, B, C, Watched
 from core.effects import Answer, Ok
 from core.events import Commanded, ContainerGone
 from core.events import RemovePeers as RemoveCommand
-from core.types import subnet_of
+from core.ipam.universe import universe_of
 from sim.actions import (
     Attach,
     ClaimAddress,
@@ -30,7 +30,7 @@ def test_a_host_is_launched_with_another_range() -> None:
     watched = Watched(allow=("two-rings",))
     host = watched.world.hosts[B]
     assert watched.perform(Relaunch(B, OTHER)) == [True]
-    assert host.config.universe == subnet_of(OTHER)
+    assert host.config.universe == universe_of(OTHER)
     assert host.life == 3, "killed and started"
     assert watched.perform(Relaunch(B)) == [True]
     assert host.config == watched.run.scenario.configs()[B]
