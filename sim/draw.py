@@ -50,6 +50,10 @@ PROFILES = tuple(SHAPES)
 
 WALLED = 0.3
 """Share of runs in which some hosts, chosen at random, have no path to each other."""
+WITH_IPV6 = 0.3
+"""Share of runs whose range has IPv6, and of these, that with nothing else."""
+NARROWER = (0, 0, 1, 2)
+"""Bits by which the IPv6 part is smaller than the IPv4 part, so that one family runs short while the other has plenty."""
 MIXED = 0.15
 """Share of runs in which some hosts run a later version of the software."""
 HIDDEN = 0.2
@@ -70,8 +74,8 @@ Pair = tuple[HostIndex, HostIndex]
 
 APART = 0.3
 """Share of hosts that are launched with settings of their own."""
-OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none")
-"""One overlaps the others' range, one does not."""
+OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none", "10.32.0.0/24,fd00::/120")
+"""Some overlap the others' range, one does not."""
 
 
 def draw(seed: int | str, profile: str = "all") -> Scenario:
@@ -108,6 +112,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
             replace(host, universe=one.universe, ring=one.ring, among=one.among)
             for host, one in zip(hosts, told, strict=True)
         )
+    universe = _families(random.Random(f"{seed}/families"), universe, kernels=kernels)
     frames = random.Random(f"{seed}/frames")
     hosts, is_secret, firewalls = _frames(frames, hosts)
     return Scenario(
@@ -124,6 +129,17 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         firewalls=firewalls,
         allow=("two-rings",) if profile == "rings" else (),
     )
+
+
+def _families(entropy: random.Random, universe: str, *, kernels: bool) -> str:
+    """Draw whether a range has IPv6 beside its IPv4, or instead of it."""
+    if entropy.random() >= WITH_IPV6:
+        return universe
+    # With kernels, containers stay to the end, and all of them need room.
+    narrower = 0 if kernels else entropy.choice(NARROWER)
+    prefix = int(universe.rpartition("/")[2]) + 96 + narrower
+    six = f"fd00::/{prefix}"
+    return six if entropy.random() < WITH_IPV6 else f"{universe},{six}"
 
 
 def _frames(entropy: random.Random, hosts: tuple[HostSpec, ...]) -> tuple[tuple[HostSpec, ...], bool, tuple[Pair, ...]]:

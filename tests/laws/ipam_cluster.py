@@ -201,8 +201,9 @@ class Cluster:
         self._requests = 0
         names = tuple(PeerName(f"{index:02x}:00:00:00:00:00") for index in range(1, count + 1))
         chosen = mode or SeedMode("seed", names)
+        self.universe = universe_of(universe)
         self.hosts = [
-            Host(self, Config(name, f"h{index}", universe=universe_of(universe), seed=chosen))
+            Host(self, Config(name, f"h{index}", universe=self.universe, seed=chosen))
             for index, name in enumerate(names, 1)
         ]
 

@@ -12,13 +12,15 @@ from core.events import RemovePeers
 from core.ipam import space
 from core.ipam.space import Space
 from core.kinds import RingClaim, SeedAccepted, gone
-from core.types import PeerName
+from core.types import Address, Cidr, PeerName
 
 SEEDS = range(40)
 STEPS = 400
 UNIVERSE = "10.32.0.0/27"
 """Small, so that hosts run dry and ask each other."""
 LAST = 31
+SIX = "fd00::/123"
+"""As many addresses."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,8 @@ def churn(cluster: Cluster, rng: random.Random, steps: int = STEPS) -> None:
         elif action == 1:
             idents += 1
             live.append((host, f"c{idents}"))
-            host.claim(f"c{idents}", f"10.32.0.{rng.randrange(1, LAST)}/27")
+            part = rng.choice(cluster.universe.parts)
+            host.claim(f"c{idents}", str(Cidr(Address(part.lo + rng.randrange(1, LAST)), part.prefix)))
         elif action == 2 and live:
             owner, ident = live.pop(rng.randrange(len(live)))
             owner.do(lambda owner=owner, ident=ident: owner.allocator.release(ident, owner.allocator.held(ident)))
@@ -68,10 +71,10 @@ def churn(cluster: Cluster, rng: random.Random, steps: int = STEPS) -> None:
         cluster.check_safety()
 
 
-def run(seed: int) -> Cluster:
+def run(seed: int, universe: str = UNIVERSE) -> Cluster:
     rng = random.Random(seed)
     first_only = SeedMode("seed", (PeerName("01:00:00:00:00:00"),))
-    cluster = Cluster(rng.randrange(2, 6), UNIVERSE, first_only if seed % 2 else None)
+    cluster = Cluster(rng.randrange(2, 6), universe, first_only if seed % 2 else None)
     churn(cluster, rng)
     return cluster
 
@@ -79,6 +82,22 @@ def run(seed: int) -> Cluster:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_address_has_two_owners_or_two_holders(seed: int) -> None:
     run(seed)
+
+
+@pytest.mark.parametrize("universe", [SIX, f"{UNIVERSE},{SIX}"])
+@pytest.mark.parametrize("seed", range(8))
+def test_so_it_is_with_ipv6_and_with_both(seed: int, universe: str) -> None:
+    cluster = run(seed, universe)
+    cluster.heal()
+    cluster.settle()
+    cluster.check_safety()
+    for host in cluster.hosts:
+        status = host.allocator.describe()
+        assert status is not None
+        for part in cluster.universe.parts:
+            inside = [entry for entry in status.entries if entry.lo in part]
+            assert sum(entry.size for entry in inside) == part.size
+        assert not status.conflicts
 
 
 @pytest.mark.parametrize("seed", range(20))
