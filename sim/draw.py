@@ -53,7 +53,7 @@ WALLED = 0.3
 WITH_IPV6 = 0.3
 """Share of runs whose range has IPv6, and of these, that with nothing else."""
 NARROWER = (0, 0, 1, 2)
-"""Bits by which the IPv6 part is smaller than the IPv4 part, so that one family runs short while the other has plenty."""
+"""Bits by which the IPv6 part is smaller than the IPv4 part: one family runs short while the other has plenty."""
 MIXED = 0.15
 """Share of runs in which some hosts run a later version of the software."""
 HIDDEN = 0.2
