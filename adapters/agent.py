@@ -25,7 +25,7 @@ from adapters.loop import Heart, Loop
 from adapters.mesh.keyring import Keyring
 from adapters.mesh.transport import Transport, TransportError
 from adapters.recorder import RecordedHeart, Recorder
-from adapters.settings import LEVELS, MTU_MIN, MTU_OVERHEAD, Settings
+from adapters.settings import LEVELS, MTU_OVERHEAD, Settings, mtu_min
 from core.counters import Counters
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
@@ -216,7 +216,7 @@ def _suited_to_host(settings: Settings) -> Settings:
     """Fill in what depends on the host."""
     config = replace(settings.config, esp=settings.config.has_password and not why_no_esp())
     if settings.mtu_is_default:
-        config = replace(config, mtu=max(MTU_MIN, underlay_mtu(config.targets) - MTU_OVERHEAD))
+        config = replace(config, mtu=max(mtu_min(config.universe), underlay_mtu(config.targets) - MTU_OVERHEAD))
     return replace(settings, config=config)
 
 

@@ -34,6 +34,8 @@ even behind the eight bytes of PPPoE. With Ethernet's 1500 it makes Weave Net's 
 MTU_DEFAULT = 1500 - MTU_OVERHEAD
 MTU_MIN, MTU_MAX = 576, 65_485
 """An IPv4 host must take 576 bytes; above, the outer headers no longer fit into 65,535."""
+MTU_MIN_IPV6 = 1280
+"""On a link with less Linux has no IPv6 (RFC 8200 §5)."""
 RANGE_PREFIX_MAX = {IPV4: 30, IPV6: 126}
 """Four addresses: the first and the last are never given."""
 NAME_SIZE = 6
@@ -111,7 +113,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         universe=universe,
         default_subnet=default_subnet,
         seed=seed_mode(asked.ipalloc_init or "consensus"),
-        mtu=_number("--mtu", mtu or MTU_DEFAULT, MTU_MIN, MTU_MAX),
+        mtu=_number("--mtu", mtu or MTU_DEFAULT, mtu_min(universe), MTU_MAX),
         bridge=asked.weave_bridge,
         resume=asked.resume,
         fastdp=not (asked.no_fastdp or env.get("WEAVE_NO_FASTDP")),
@@ -131,6 +133,12 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         record=Path(record) if record else None,
         record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
     )
+
+
+def mtu_min(universe: Universe | None) -> int:
+    """Return how small containers' MTU may be."""
+    has_ipv6 = universe is not None and any(part.family == IPV6 for part in universe.parts)
+    return MTU_MIN_IPV6 if has_ipv6 else MTU_MIN
 
 
 def seed_mode(text: str) -> SeedMode:

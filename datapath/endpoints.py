@@ -24,7 +24,7 @@ from core.reconcile.objects import (
     EndpointUp,
     KernelObject,
 )
-from datapath import filters
+from datapath import filters, ipv6
 from datapath.announce import announce
 from datapath.links import Foreign, find, is_up, kind_of
 from datapath.netns import run_in
@@ -142,7 +142,10 @@ def add_address(item: EndpointAddress) -> bool:
         address = ipaddress.ip_interface(item.cidr)
         with IPRoute() as ipr:
             values: dict[str, Any] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
-            if address.version == 4 and address.network.prefixlen < 31:
+            if address.version == 6:
+                ipv6.enable(item.ifname)
+                values["flags"] = ipv6.NO_DAD
+            elif address.network.prefixlen < 31:
                 values["broadcast"] = str(address.network.broadcast_address)
             return _unless(errno.EEXIST, lambda: ipr.addr("add", index=_index(ipr, item.ifname), **values))
 
@@ -158,7 +161,7 @@ def remove_address(item: EndpointAddress) -> bool:
             link = find(ipr, item.ifname)
             if link is None:
                 return False
-            if len(_addresses(ipr, link["index"])) > 1:
+            if address.version == 4 and len(_addresses(ipr, link["index"])) > 1:
                 # Else the first address of a subnet would take the others and all routes with it.
                 _set(item.ifname, "promote_secondaries", "1")
             values = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
@@ -241,6 +244,8 @@ def _make_pair(ipr: IPRoute, wanted: Endpoint) -> None:
         )
     finally:
         os.close(fd)
+    # Before it comes up: a container that never asked for IPv6 may have it on.
+    run_in(wanted.netns, lambda: ipv6.refuse_routers(wanted.ifname))
 
 
 def _look_inside(netns: str, ifname: str, outer_index: int) -> Inner | None:

@@ -10,7 +10,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from core.reconcile.objects import Bridge, VxlanPort
-from datapath import filters
+from datapath import filters, ipv6
 from datapath.programs import Programs
 
 
@@ -39,8 +39,8 @@ def is_up(link: Any) -> bool:
 
 
 def observe_bridge(link: Any) -> Bridge | None:
-    """Return our bridge as it is; None while it is not up."""
-    if link is None or kind_of(link) != "bridge" or not is_up(link):
+    """Return our bridge as it is; None while it is not up, or open to router advertisements."""
+    if link is None or kind_of(link) != "bridge" or not is_up(link) or ipv6.heeds_routers(link.get("ifname")):
         return None
     return Bridge(link.get("ifname"), link.get("address"), link.get("mtu"))
 
@@ -61,6 +61,7 @@ def ensure_bridge(ipr: IPRoute, wanted: Bridge) -> None:
         ipr.link("set", index=index, address=wanted.mac)
     if link.get("mtu") != wanted.mtu:
         ipr.link("set", index=index, mtu=wanted.mtu)
+    ipv6.refuse_routers(wanted.name)
     if not is_up(link):
         ipr.link("set", index=index, state="up")
 

@@ -37,7 +37,7 @@ where <peer>      = <ip address or host name>[:<port>]
       <addr>      = [ip:]<cidr> | net:<cidr> | net:default
       <container> = a Docker container, a process id, a network namespace by name or by path
 """
-ADDRESS = re.compile(r"(ip:|net:)?\d{1,3}(\.\d{1,3}){3}/\d{1,2}|net:default")
+ADDRESS = re.compile(r"(ip:|net:)?(\d{1,3}(\.\d{1,3}){3}/\d{1,2}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*/\d{1,3})|net:default")
 REMOVED = (
     *("run", "start", "restart", "launch-plugin", "stop-plugin"),
     *("launch-proxy", "stop-proxy", "launch-router", "stop-router"),
