@@ -157,7 +157,10 @@ def _named(kind: type) -> Codec:
                 arguments[name] = _at(name, codec, found[name])
             elif name not in optional:
                 raise PlainError(f"lacks the field {name!r}")
-        return kind(**arguments)
+        try:
+            return kind(**arguments)
+        except ValueError as error:
+            raise PlainError(str(error)) from None
 
     return Codec(lambda value: {name: codec.plain(getattr(value, name)) for name, codec in written.items()}, typed)
 

@@ -114,7 +114,9 @@ def address_of(text: str) -> Address:
 
 
 def address_text(address: Address) -> str:
-    """Write an address the way people read it."""
+    """Write an address the way people read it; what is none, as peers may say, as a number."""
+    if not 0 <= address < ADDRESS_END:
+        return f"{address:#x}"
     if is_v4(address):
         return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
     return str(ipaddress.IPv6Address(address))

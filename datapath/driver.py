@@ -58,6 +58,7 @@ HINTS = {
     errno.EPERM: "run the agent as root",
     errno.EACCES: "run the agent as root",
     errno.EOPNOTSUPP: "this kernel lacks the feature; see the requirements in the reference",
+    errno.EAFNOSUPPORT: "use a kernel with IPv6 that is not switched off at boot, and an MTU of 1280 or more",
     errno.ENOENT: "start the container, or attach it again",
     errno.EADDRINUSE: "find out what uses the UDP port with 'ss -ulnp', or choose another with --port",
     errno.EEXIST: "remove or rename what has that name",

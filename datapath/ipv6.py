@@ -5,6 +5,7 @@ Every setting is probed for first: a kernel may have no IPv6, and a container ma
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 SETTINGS = Path("/proc/sys/net/ipv6/conf")
@@ -28,11 +29,13 @@ def heeds_routers(ifname: str) -> bool:
 
 
 def enable(ifname: str) -> None:
-    """Make an interface ready for addresses. Raises: OSError.
+    """Make an interface ready for addresses. Raises: OSError; EAFNOSUPPORT where there is no IPv6.
 
     Docker switches IPv6 off in containers whose own network has none. And the kernel would drop all addresses whenever
     the interface goes down, unlike those of IPv4.
     """
+    if not (SETTINGS / ifname).exists():
+        raise OSError(errno.EAFNOSUPPORT, f"there is no IPv6 on {ifname}")
     refuse_routers(ifname)
     _set(ifname, "keep_addr_on_down", "1")
     if _get(ifname, "disable_ipv6") != "0":

@@ -226,7 +226,7 @@ class FakeKernel:
         if isinstance(present, Tap):
             # Without its device the sleeve ends, and with it all it knows.
             self._forget_tunnels()
-        if isinstance(present, EndpointAddress) and not self._has_address(present):
+        if isinstance(present, EndpointAddress) and present.is_ipv4 and not self._has_ipv4(present):
             # With the last IPv4 address go the routes.
             for other in tuple(self._objects.values()):
                 if isinstance(other, EndpointRoute) and attachment_of(other) == attachment_of(present):
@@ -245,9 +245,9 @@ class FakeKernel:
             del self._objects[item.key]
         return gone
 
-    def _has_address(self, lost: EndpointAddress) -> bool:
+    def _has_ipv4(self, lost: EndpointAddress) -> bool:
         return any(
-            isinstance(other, EndpointAddress) and attachment_of(other) == attachment_of(lost)
+            isinstance(other, EndpointAddress) and other.is_ipv4 and attachment_of(other) == attachment_of(lost)
             for other in self._objects.values()
         )
 

@@ -33,9 +33,10 @@ class Universe:
     """At least one, at most one of each family, ascending: IPv4 is first."""
 
     def __post_init__(self) -> None:
-        assert self.parts, "an empty range is none"
-        assert all(one.hi < other.lo for one, other in pairwise(self.parts)), "parts are apart, and ascend"
-        assert len({part.family for part in self.parts}) == len(self.parts), "one part of a family"
+        """Refuse what is no range. Raises: ValueError with a message for people."""
+        if not self.parts:
+            raise ValueError("an empty range is none")
+        _check_apart(self.parts)
 
     @property
     def size(self) -> int:
@@ -88,9 +89,7 @@ def subnets_of(text: str) -> tuple[Subnet, ...]:
         is_unfit = any(unfit.lo < subnet.hi and subnet.lo < unfit.hi for unfit in _UNFIT)
         if subnet.family == IPV6 and is_unfit:
             raise ValueError(f"{subnet}: {NOT_FOR_CONTAINERS}; take a part of fd00::/8")
-    for one, other in pairwise(subnets):
-        if one.family == other.family:
-            raise ValueError(f"{one} and {other} are both {one.family}; there can be one range of each family")
+    _check_apart(subnets)
     return subnets
 
 
@@ -129,3 +128,12 @@ def amount(count: int) -> str:
     # Integer arithmetic: a float cannot hold all of it.
     tenths = (count * 10 >> exponent) / 10
     return f"2^{exponent}" if tenths == 1 else f"{tenths:g}*2^{exponent}"
+
+
+def _check_apart(subnets: tuple[Subnet, ...]) -> None:
+    for one, other in pairwise(subnets):
+        if one.family == other.family:
+            raise ValueError(f"{one} and {other} are both {one.family}; there can be one range of each family")
+        # What touches would be one range of the ring.
+        if one.hi >= other.lo:
+            raise ValueError(f"{one} and {other} do not ascend")

@@ -94,7 +94,8 @@ def endpoint_objects(config: Config, container: str, ifname: str, record: Attach
     for cidr in record.addresses:
         yield EndpointAddress(container, ifname, netns, cidr)
     yield EndpointUp(container, ifname, netns)
-    if record.multicast_route:
+    # IPv6 needs none: each interface has one of its own, and programs say by which one they send to groups.
+    if record.multicast_route and any(":" not in cidr for cidr in record.addresses):
         yield EndpointRoute(container, ifname, netns, MULTICAST)
 
 

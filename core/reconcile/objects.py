@@ -301,9 +301,14 @@ class EndpointAddress:
     netns: str
     """Path of its namespace."""
     cidr: str
-    """`a.b.c.d/n`."""
+    """`a.b.c.d/n`, or its like in IPv6."""
 
     stage = Stage.ADDRESS
+
+    @property
+    def is_ipv4(self) -> bool:
+        """Say of which family it is."""
+        return ":" not in self.cidr
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -125,6 +125,10 @@ def _doomed(want: Objects, have: Objects, may_remove: bool) -> Objects:
             if isinstance(item, Endpoint) and item.key in doomed:
                 doomed.update((other.key, other) for other in vanish_with(item, members))
         guarded = any(isinstance(item, EndpointAddress) and item.key not in doomed for item in members)
+        ipv4 = [item.key in doomed for item in members if isinstance(item, EndpointAddress) and item.is_ipv4]
+        if ipv4 and all(ipv4):
+            # The kernel drops these routes with the last IPv4 address, whatever else the interface has.
+            doomed.update((item.key, item) for item in members if isinstance(item, EndpointRoute))
         for item in members:
             if not isinstance(item, EndpointUp):
                 continue

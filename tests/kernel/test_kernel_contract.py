@@ -367,3 +367,20 @@ def test_of_several_addresses_one_may_go_without_the_others(subject: Subject, nu
     assert subject.remove(addresses[number]) == Done()
     left = (item for item in whole if item != addresses[number])
     assert subject.observe() == tuple(sorted(left, key=creation_order))
+
+
+def test_only_the_last_address_of_ipv4_takes_the_route_along_and_ipv6_outlives_a_link_that_is_down(
+    subject: Subject,
+) -> None:
+    pair, four, up, route = subject.parts(0)
+    assert isinstance(four, EndpointAddress)
+    six = replace(four, cidr="fd00:10:32::7/64")
+    whole = tuple(sorted((*devices(NUMBER), pair, four, six, up, route), key=creation_order))
+    for lost, goes in ((six, (six,)), (four, (four, route)), (up, (up, route))):
+        subject.run(*whole)
+        assert subject.remove(lost) == Done()
+        assert subject.observe() == tuple(item for item in whole if item not in goes)
+    subject.run(*whole)
+    # Another address of one family while that of the other stays.
+    subject.run(*devices(NUMBER), pair, replace(four, cidr="10.32.0.99/12"), six, up, route)
+    subject.run(*devices(NUMBER), pair, six, up)

@@ -32,7 +32,8 @@ ME = PeerName("02:00:00:00:00:01")
 PEERS = tuple(PeerName(f"02:00:00:00:00:{index:02x}") for index in range(2, 6))
 CONFIG = Config(peer=ME, nickname="me", universe=universe_of("10.32.0.0/12"))
 
-addresses = st.lists(st.sampled_from([f"10.32.0.{n}/12" for n in range(1, 5)]), min_size=1, max_size=3, unique=True)
+CIDRS = [*(f"10.32.0.{n}/12" for n in range(1, 5)), *(f"fd00::{n}/64" for n in range(1, 3))]
+addresses = st.lists(st.sampled_from(CIDRS), min_size=1, max_size=3, unique=True)
 records = st.builds(
     AttachmentRecord,
     mac=st.sampled_from(["02:00:00:00:01:01", "02:00:00:00:01:02"]),

@@ -10,8 +10,9 @@ import pytest
 
 from core.config import Config
 from core.events import Commanded, LinkUp, OpsDone, Received
+from core.ipam.universe import universe_of
 from core.plain import SECRET, PlainError, codec_of
-from core.types import Instant
+from core.types import Instant, PeerName
 
 
 class Colour(Enum):
@@ -130,3 +131,15 @@ def test_what_is_wrong_is_named_with_its_place(kind: Any, plain: object, message
     with pytest.raises(PlainError) as error:
         codec_of(kind).typed(plain)
     assert str(error.value).startswith(message)
+
+
+def test_what_a_type_itself_refuses_is_an_error_with_its_place() -> None:
+    codec = codec_of(Config)
+    plain = codec.plain(Config(PeerName("a"), "a", universe=universe_of("10.32.0.0/12,fd00::/64")))
+    assert codec.typed(plain).universe == universe_of("fd00::/64,10.32.0.0/12")
+    plain["universe"]["parts"].reverse()
+    with pytest.raises(PlainError, match=r"universe: .* do not ascend"):
+        codec.typed(plain)
+    plain["universe"]["parts"].clear()
+    with pytest.raises(PlainError, match="universe: an empty range"):
+        codec.typed(plain)

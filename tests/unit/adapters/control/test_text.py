@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from playbook import HIGH, ME, Playbook
+from playbook import HIGH, ME, Playbook, config
 
 from adapters.control import text
 from adapters.control.metrics import Metrics
@@ -13,6 +13,7 @@ from adapters.control.report import report
 from core.counters import Counters
 from core.events import Allocate, Commanded, Connect, DialFailed
 from core.ipam.status import PendingStatus
+from core.ipam.universe import universe_of
 from core.status import Status
 from core.types import Instant, RequestId
 
@@ -129,3 +130,31 @@ def test_what_was_dropped_is_told_by_reason() -> None:
     assert 'weave_guard_drops_total{hook="input"} 2.0' in lines
     assert 'weave_sleeve_events_total{what="datagrams not authentic"} 7.0' in lines
     assert "weave_sleeve_deaths_total 1.0" in lines
+
+
+def test_each_family_has_its_own_shares_and_large_counts_stay_exact() -> None:
+    book = Playbook(config(universe=universe_of("10.32.0.0/24,fd00::/64")))
+    book.start()
+    book.happens(Commanded(RequestId(1), Allocate("c1", "")))
+    book.happens(Commanded(RequestId(2), Allocate("c2", "fd00::/64")))
+    status = book.replica.describe(Instant(book.now_ms, 0))
+    assert "          Range: 10.32.0.0/24,fd00::/64\n" in text.status_text(status)
+    assert text.ipam_text(status).splitlines() == [
+        f"{ME + '(me)':<37}      256 IPs (100.0% of 10.32.0.0/24) (1 active)",
+        f"{ME + '(me)':<37}     2^64 IPs (100.0% of fd00::/64) (2 active)",
+    ]
+    found = json.loads(json.dumps(report(status, Counters())))
+    assert found["IPAM"]["RangeNumIPs"] == str(256 + (1 << 64)), "text, for JavaScript would round it"
+    assert [entry["Size"] for entry in found["IPAM"]["Entries"]] == [256, str(1 << 64)]
+    assert found["Weavenet"]["Ranges"][1] == {
+        "Range": "fd00::/64",
+        "DefaultSubnet": "fd00::/64",
+        "NumIPs": str(1 << 64),
+        "ActiveIPs": 2,
+        "FreeIPs": str((1 << 64) - 2),
+        "Owners": [{"Peer": ME, "NumIPs": str(1 << 64), "ActiveIPs": 2}],
+    }
+    lines = Metrics(lambda: status).text(Counters()).decode().splitlines()
+    assert 'weave_range_ips{range="10.32.0.0/24",state="local-free"} 255.0' in lines
+    assert 'weave_range_ips{range="fd00::/64",state="local-used"} 2.0' in lines
+    assert "weave_ipam_unreachable_percentage 0.0" in lines

@@ -80,3 +80,14 @@ def test_nothing_overflows_at_the_ends() -> None:
     whole = Subnet(address_of("fd00::"), 8)
     assert Universe((whole,)).within(whole.lo, whole.hi)
     assert amount(whole.size) == "2^120"
+
+
+def test_what_peers_call_an_address_is_written_whatever_it_is() -> None:
+    assert address_text(Address(1 << 130)).startswith("0x4")
+    assert address_text(Address(-1)) == "-0x1"
+
+
+@pytest.mark.parametrize("text", ["fe80::1%eth0", "::ffff:10.0.0.1"])
+def test_addresses_of_two_minds_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not understood"):
+        address_of(text)
