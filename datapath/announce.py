@@ -1,4 +1,4 @@
-"""Telling all neighbours who has an address now, so that a container that has moved is found at once."""
+"""Telling a network where an address is now, so that a container that has moved is found at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 import threading
 
 ANNOUNCEMENTS = 2
-"""One may get lost while the ports of the bridge come up."""
+"""Of each address. One may get lost while the ports of the bridge come up."""
 ETHERTYPE_ARP = 0x0806
 ETHERTYPE_IPV6 = 0x86DD
 ICMPV6 = 58
@@ -22,7 +22,7 @@ HOP_LIMIT = 255
 
 
 def announce(ifname: str, mac: str, addresses: tuple[str, ...]) -> None:
-    """Announce each address, from the namespace of the calling thread. Raises: OSError."""
+    """Tell all who have each address, from the namespace of the calling thread. Raises: OSError."""
     own = bytes.fromhex(mac.replace(":", ""))
     # Without a protocol it receives nothing, and so costs the kernel no wait for all processors when it is made.
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -30,7 +30,7 @@ def announce(ifname: str, mac: str, addresses: tuple[str, ...]) -> None:
         for cidr in addresses:
             frame = announcement(own, ipaddress.ip_interface(cidr).ip)
             for _ in range(ANNOUNCEMENTS):
-                sender.sendto(frame, (ifname, 0))
+                sender.sendto(frame, (ifname, int.from_bytes(frame[12:14], "big")))
     finally:
         # Closing waits for all processors in any case: some 15 ms in which nothing depends on it.
         threading.Thread(target=sender.close, name="announce").start()

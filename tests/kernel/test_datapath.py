@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import socket
@@ -230,3 +231,17 @@ def test_a_container_that_has_moved_is_announced_to_all(line: tuple[Host, Host, 
     assert frame[:6] == b"\xff" * 6
     assert frame[22:28] == own, "who sends"
     assert frame[38:42] == ip, "sender and target are one address"
+
+
+def test_a_container_that_has_moved_is_announced_in_ipv6_too(line: tuple[Host, Host, Host]) -> None:
+    host, container, number = line[0], Namespace(), 78
+    host.containers.append(container)
+    listener = line[2].containers[0].run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD)))
+    with listener:
+        listener.settimeout(5)
+        host.create(*endpoint(container, number, "fd00:10:32::78/64")[:3])
+        target = ipaddress.IPv6Address("fd00:10:32::78").packed
+        while (frame := listener.recv(2048))[54:55] != b"\x88" or frame[62:78] != target:
+            pass
+    assert frame[:6] == bytes((0x33, 0x33, 0, 0, 0, 1)), "to all nodes"
+    assert frame[-6:] == bytes((2, 0, 0, 0, 2, number)), "who has it"
