@@ -1,6 +1,6 @@
 """Every kind of fact: its key, its body, its reader and its writer.
 
-Rules: a kind's name carries its schema (`ring.1`). A body is a MessagePack map; fields we do not know are ignored by
+Rules: a kind's name carries its schema (`ring.2`). A body is a MessagePack map; fields we do not know are ignored by
 us and stay in the stored bytes. A body that does not fit its kind reads as None: peers may be newer, and a view must
 be total. What a body means is said by the view that reads it, not here.
 """
@@ -79,7 +79,9 @@ class RingClaim:
     free: int
     """Log2 of free addresses in it, rounded down; -1 when full."""
     why: str
-    """What led to the claim, for people: `seed`, `donated by …`, `taken over from …`."""
+    """What led to the claim, for people: `seed`, `given by … to … on its request`, `taken over by … from …`."""
+    at_ms: int
+    """When its writer first said so, on the writer's wall clock; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,10 @@ class AddressRecord:
     """The address."""
     prefix: int
     """Prefix length of the subnet it was asked for."""
-    expires_ms: int
-    """Unused for now, 0; wall clocks decide nothing."""
+    why: str
+    """What led to it, for people: `allocate`, `claim`, `attach`; with `, adopted` when said again by a later life."""
+    at_ms: int
+    """When it was first given, on the writer's wall clock; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,10 @@ class AttachmentRecord:
     """Path of the network namespace on the writer's host."""
     multicast_route: bool
     """Send multicast to this interface."""
+    why: str
+    """What made it so, for people: `attach`, `detach` when addresses were taken away."""
+    at_ms: int
+    """When it came to be so, on the writer's wall clock; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,13 +286,13 @@ KINDS: dict[str, type[Body]] = {
     "peer.1": PeerRecord,
     "link.1": LinkRecord,
     "id.1": ShortIdRecord,
-    "ring.1": RingClaim,
+    "ring.2": RingClaim,
     "home.1": HomeRecord,
     "promise.1": SeedPromise,
     "accepted.1": SeedAccepted,
     "proposal.1": SeedProposal,
-    "ip.1": AddressRecord,
-    "att.1": AttachmentRecord,
+    "ip.2": AddressRecord,
+    "att.2": AttachmentRecord,
     "target.1": TargetRecord,
     "retired.2": RetiredRecord,
     "takeover.1": TakeoverRecord,

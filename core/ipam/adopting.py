@@ -17,6 +17,9 @@ from core.ipam.steward import Steward
 from core.kinds import AddressRecord, HomeRecord, RingClaim, SeedAccepted, put
 from core.types import Address, Cidr
 
+ADOPTED = ", adopted"
+"""Ends the reason of an address that was given by an earlier life."""
+
 
 def adopt(context: Context, held: Held, seed: Seed | None, make_steward: Callable[[], Steward | None]) -> bool:
     """Say it again, and say whether that was all: claims wait until the ring that they belong to is known."""
@@ -25,7 +28,8 @@ def adopt(context: Context, held: Held, seed: Seed | None, make_steward: Callabl
         _find_home(seed, bodies)
     for key, body in bodies:
         if isinstance(body, AddressRecord) and held.at(Address(body.address)) is None:
-            held.take(ident_of(key), Cidr(Address(body.address), body.prefix))
+            why = body.why if body.why.endswith(ADOPTED) else body.why + ADOPTED
+            held.take(ident_of(key), Cidr(Address(body.address), body.prefix), why, body.at_ms)
     claims = {key: body for key, body in bodies if isinstance(body, RingClaim)}
     steward = make_steward()
     if claims and seed is not None and steward is None:

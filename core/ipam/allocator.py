@@ -85,7 +85,7 @@ class Allocator:
         except ValueError as error:
             self._context.refuse(request, str(error))
             return
-        self.wait_for(_request_key(request), command.ident, subnets, self._answering(request))
+        self.wait_for(_request_key(request), command.ident, subnets, self._answering(request), "allocate")
 
     def claim(self, request: RequestId, command: Claim) -> None:
         """Answer once the address is recorded as used by the ident."""
@@ -95,7 +95,7 @@ class Allocator:
             self._context.refuse(request, f"Unable to claim: {error}")
             return
         callback = self._answering(request, "Unable to claim: ", is_silent=True)
-        self.wait_for_claim(_request_key(request), command.ident, (cidr,), callback)
+        self.wait_for_claim(_request_key(request), command.ident, (cidr,), callback, "claim")
 
     def lookup(self, request: RequestId, command: Lookup) -> None:
         """Answer with what the ident holds, at once."""
@@ -171,27 +171,31 @@ class Allocator:
 
     # What the attachment code uses.
 
-    def wait_for(self, key: str, ident: str, subnets: tuple[Subnet, ...], callback: Callback) -> None:
+    def wait_for(
+        self, key: str, ident: str, subnets: tuple[Subnet, ...], callback: Callback, why: str = "attach"
+    ) -> None:
         """Give `ident` the lowest free address in each subnet, now or later.
 
         `callback` is called once, maybe before this returns, with the addresses or with an error for people. The
         records are then written but not yet durable: answer through `Context.answer`. The same ident and subnet get
-        the same address again.
+        the same address again. `why` says what asks, for people.
         """
         for subnet in subnets:
             problem = self._problem(subnet)
             if problem:
                 callback(problem)
                 return
-        self._wait(Wait(key, ident, subnets, callback))
+        self._wait(Wait(key, ident, subnets, callback, why))
 
-    def wait_for_claim(self, key: str, ident: str, cidrs: tuple[Cidr, ...], callback: Callback) -> None:
+    def wait_for_claim(
+        self, key: str, ident: str, cidrs: tuple[Cidr, ...], callback: Callback, why: str = "attach"
+    ) -> None:
         """Record that `ident` uses these addresses, now or later; those outside the universe need no record."""
         universe = self._universe
         if universe is None or all(cidr.address not in universe for cidr in cidrs):
             callback(cidrs)
             return
-        self._wait(Wait(key, ident, cidrs, callback))
+        self._wait(Wait(key, ident, cidrs, callback, why))
 
     def cancel_wait(self, key: str) -> None:
         """Forget a wait; nothing of it remains. Unknown keys are fine."""
@@ -364,7 +368,7 @@ class Allocator:
                 continue
             del self._waits[wait.key]
             if isinstance(result, Found):
-                self._record(wait.ident, result.cidrs)
+                self._record(wait, result.cidrs)
             done.append((wait, result.why if isinstance(result, Failed) else result.cidrs))
         self._settle(steward)
         steward.asks.keep(asks)
@@ -372,11 +376,11 @@ class Allocator:
         for wait, answer in done:
             wait.callback(answer)
 
-    def _record(self, ident: str, cidrs: tuple[Cidr, ...]) -> None:
+    def _record(self, wait: Wait, cidrs: tuple[Cidr, ...]) -> None:
         assert self._universe is not None, "there is no ring without a universe"
         for cidr in cidrs:
             if cidr.address in self._universe:
-                self._held.take(ident, cidr)
+                self._held.take(wait.ident, cidr, wait.why)
 
     def _settle(self, steward: Steward) -> bool:
         steward.leaving.facts_changed()

@@ -47,13 +47,16 @@ class Held:
         self._load()
         return tuple((address, self._by_address[address]) for address in self._sorted)
 
-    def take(self, ident: str, cidr: Cidr) -> None:
-        """Record that an ident holds an address that nobody else holds. O(addresses held), in one move of memory."""
+    def take(self, ident: str, cidr: Cidr, why: str, at_ms: int | None = None) -> None:
+        """Record that an ident holds an address that nobody else holds, and what led to it. Cost as of `drop`.
+
+        What is held already keeps its record. `at_ms` is when that happened, on our wall clock; now if not given.
+        """
         assert self.at(cidr.address) in (None, ident), f"{cidr} is held by {self.at(cidr.address)}"
         held = self.of(ident)
         if cidr in held:
             return
-        record = AddressRecord(cidr.address, cidr.prefix, 0)
+        record = AddressRecord(cidr.address, cidr.prefix, why, self._context.at.wall_ms if at_ms is None else at_ms)
         self._context.write(put(address_key(ident, cidr.address), record))
         if not self._is_disputed and cidr.address not in self._by_address:
             self._by_ident[ident] = tuple(sorted((*held, cidr)))
@@ -62,7 +65,7 @@ class Held:
             self._version = self._context.board.version_of_ours(AddressRecord)
 
     def drop(self, ident: str, address: Address) -> None:
-        """Record that an ident holds an address no more. Cost as of `take`."""
+        """Record that an ident holds an address no more. O(addresses held), in one move of memory."""
         holder = self.at(address)
         self._context.write(gone(address_key(ident, address), AddressRecord))
         if not self._is_disputed and holder == ident:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from core.context import Context
 from core.ipam.held import Held
@@ -34,8 +35,9 @@ HINT_STEP = 2
 _NO_FLOOR = (RANK_MAX, RANK_MAX)
 
 Range = tuple[Address, Address]
-Statement = tuple[int, int, str, str]
-"""Generation, epoch, owner, why: what a claim says, in the order in which claims are compared."""
+Statement = tuple[int, int, str, str, int]
+"""Generation, epoch, owner, why, and the time with a minus: what a claim says, in the order in which claims are
+compared. Of two that differ in time alone the earlier stands: it was the first to say so."""
 Addition = tuple[Address, Address, Statement]
 
 
@@ -137,27 +139,27 @@ class Space:
     def give(self, lo: Address, hi: Address, peer: PeerName) -> None:
         """Make a free range of ours somebody else's."""
         assert self.free_count(lo, hi) == hi - lo, "only what is free and ours may be given"
-        self._hand_over(lo, hi, peer)
+        self._hand_over(lo, hi, peer, "on its request")
 
     def give_free(self, peer: PeerName) -> None:
         """Make everything of ours that nobody uses somebody else's."""
         for part in self._ring.universe.parts:
             for lo, hi in tuple(self.free_runs(part.lo, part.hi)):
-                self._hand_over(lo, hi, peer)
+                self._hand_over(lo, hi, peer, f"when {self._context.me} was reset")
 
     def give_all(self, peer: PeerName) -> int:
         """Make everything of ours somebody else's, used or not; return the count of addresses."""
         runs = self.ranges()
         for run in runs:
-            self._hand_over(run.lo, run.hi, peer)
+            self._hand_over(run.lo, run.hi, peer, f"when {self._context.me} was reset")
         return sum(run.hi - run.lo for run in runs)
 
     def take_over(self, peer: PeerName) -> int:
         """Claim everything of a dead peer; return the count of addresses."""
         runs = [run for run in self._ring.view().runs if run.owner == peer]
-        why = f"taken over from {peer}"
         me = self._context.me
-        self._restate([(run.lo, run.hi, (run.generation + 1, run.epoch + 1, me, why)) for run in runs])
+        why, at = f"taken over by {me} from {peer} (rmpeer)", -self._context.at.wall_ms
+        self._restate([(run.lo, run.hi, (run.generation + 1, run.epoch + 1, me, why, at)) for run in runs])
         self.settle()
         return sum(run.hi - run.lo for run in runs)
 
@@ -180,10 +182,10 @@ class Space:
         sound = [claim for claim in claims if is_sound(claim, self._ring.universe)]
         self._restate([(Address(claim.lo), Address(claim.hi), _statement(claim)) for claim in sound])
 
-    def _hand_over(self, lo: Address, hi: Address, peer: PeerName) -> None:
-        why = f"given by {self._context.me}"
+    def _hand_over(self, lo: Address, hi: Address, peer: PeerName, why: str) -> None:
+        why, at = f"given by {self._context.me} to {peer} {why}", -self._context.at.wall_ms
         runs = self._ring.view().between(lo, hi)
-        self._restate([(run.lo, run.hi, (run.generation, run.epoch + 1, peer, why)) for run in runs])
+        self._restate([(run.lo, run.hi, (run.generation, run.epoch + 1, peer, why, at)) for run in runs])
 
     def _restate(self, additions: Iterable[Addition]) -> None:
         """Rewrite our claims so that they also say `additions`, with as few facts as possible."""
@@ -195,11 +197,11 @@ class Space:
         for lo, hi, statement in additions:
             levels.assign(lo, hi, statement)
         new: dict[str, RingClaim] = {}
-        for low, high, (generation, epoch, owner, why) in levels.items():
+        for low, high, (generation, epoch, owner, why, at) in _joined_times(levels):
             key = ring_key(ring_id, Address(low))
             before = old.get(key)
             said = before.free if before is not None and (before.hi, before.owner) == (high, owner) else -1
-            claim = RingClaim(low, high, generation, epoch, owner, said, why)
+            claim = RingClaim(low, high, generation, epoch, owner, said, why, -at)
             new[key] = _with_free(claim, self._hint(claim) if owner == me else -1)
         for key in old:
             if key not in new:
@@ -225,7 +227,7 @@ class Space:
             news = [run for run in group if run.rank[:2] != (0, 0) and not _is_said(said, run)]
             if news:
                 epoch = max(run.epoch for run in group) + ASSERT_STEP
-                statement = (group[0].generation, epoch, me, self._why(news[0]))
+                statement = (group[0].generation, epoch, me, self._why(news[0]), -self._context.at.wall_ms)
                 yield group[0].lo, group[-1].hi, statement
 
     def _first_words(self, own: tuple[RingClaim, ...]) -> Iterator[Addition]:
@@ -233,9 +235,9 @@ class Space:
         for run in self.ranges():
             if run.rank[:2] != (0, 0):
                 continue
-            silent = RingClaim(run.lo, run.hi, 0, 0, run.owner, (run.hi - run.lo).bit_length() - 1, "")
+            silent = RingClaim(run.lo, run.hi, 0, 0, run.owner, (run.hi - run.lo).bit_length() - 1, "", 0)
             if self._hint(silent) != silent.free:
-                yield run.lo, run.hi, (0, 1, self._context.me, "seed")
+                yield run.lo, run.hi, (0, 1, self._context.me, "seed", -self._context.at.wall_ms)
 
     def _joined_notes(self) -> Iterator[Addition]:
         """Yield notes to nobody that replace neighbouring notes which all have been overtaken."""
@@ -296,6 +298,20 @@ def _without(run: Run, notes: Iterable[RingClaim]) -> Iterator[Run]:
         yield Run(at, run.hi, run.generation, run.epoch, run.owner)
 
 
+def _joined_times(levels: IntervalMap[Statement]) -> Iterator[tuple[int, int, Statement]]:
+    """Yield runs ascending; neighbours that differ in time alone are one, as old as the older."""
+    last: tuple[int, int, Statement] | None = None
+    for lo, hi, statement in levels.items():
+        if last is not None and last[1] == lo and last[2][:-1] == statement[:-1]:
+            last = (last[0], hi, max(last[2], statement))
+            continue
+        if last is not None:
+            yield last
+        last = (lo, hi, statement)
+    if last is not None:
+        yield last
+
+
 def _neighbours(runs: Iterable[Run]) -> list[list[Run]]:
     """Group runs that touch and have one generation; only takeover may raise that."""
     groups: list[list[Run]] = []
@@ -320,15 +336,19 @@ def _joint_level(notes: list[RingClaim]) -> tuple[int, int]:
 
 def _join(notes: list[RingClaim]) -> Iterator[Addition]:
     if len(notes) > 1:
-        yield Address(notes[0].lo), Address(notes[-1].hi), (*_joint_level(notes), NOBODY, "given away")
+        yield (
+            Address(notes[0].lo),
+            Address(notes[-1].hi),
+            (*_joint_level(notes), NOBODY, "given away", -max(note.at_ms for note in notes)),
+        )
 
 
 def _statement(claim: RingClaim) -> Statement:
-    return (claim.generation, claim.epoch, claim.owner, claim.why)
+    return (claim.generation, claim.epoch, claim.owner, claim.why, -claim.at_ms)
 
 
 def _with_free(claim: RingClaim, free: int) -> RingClaim:
-    return RingClaim(claim.lo, claim.hi, claim.generation, claim.epoch, claim.owner, free, claim.why)
+    return replace(claim, free=free)
 
 
 def _claim_lo(claim: RingClaim) -> int:

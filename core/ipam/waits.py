@@ -36,6 +36,8 @@ class Wait:
     """A subnet wants any address in it, a CIDR that very one."""
     callback: Callback
     """Told the addresses, in the order of `wants`, or what went wrong; once."""
+    why: str
+    """What asked, for people: `allocate`, `claim`, `attach`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,9 +330,13 @@ class Attachments:
             addresses = tuple(dict.fromkeys((*old, *(str(cidr) for cidr in coming.got))))
             coming.added = tuple(text for text in addresses if text not in old)
             mac = self._mac(place) if before is None else before.mac
-            coming.record = AttachmentRecord(mac, addresses, event.netns, event.multicast_route)
-            if coming.record != before:
-                self._context.write(put(attachment_key(*place), coming.record))
+            at_ms = self._context.at.wall_ms
+            record = AttachmentRecord(mac, addresses, event.netns, event.multicast_route, "attach", at_ms)
+            if before is not None and replace(record, why=before.why, at_ms=before.at_ms) == before:
+                coming.record = before
+            else:
+                coming.record = record
+                self._context.write(put(attachment_key(*place), record))
                 self._reconciler.dirty()
             self.settle()
 
@@ -358,7 +362,8 @@ class Attachments:
         if record is not None:
             left = tuple(text for text in record.addresses if text not in going.addresses)
             if left:
-                self._context.write(put(attachment_key(*place), replace(record, addresses=left)))
+                record = replace(record, addresses=left, why="detach", at_ms=self._context.at.wall_ms)
+                self._context.write(put(attachment_key(*place), record))
             else:
                 self._forget(place)
         others = {text for name, _, other in self._all() if name == place[0] for text in other.addresses}

@@ -111,7 +111,9 @@ class Twins:
                 (
                     container.name,
                     "ethwe",
-                    AttachmentRecord(mac_of(host, index), (f"10.32.{host}.{index + 1}/12",), container.path, True),
+                    AttachmentRecord(
+                        mac_of(host, index), (f"10.32.{host}.{index + 1}/12",), container.path, True, "attach", 0
+                    ),
                 )
                 for index, container in enumerate(self.hosts[host].containers)
             ]

@@ -247,6 +247,7 @@ def test_the_laws_catch_ranges_that_end_where_the_next_one_known_begins(monkeypa
                     claim.owner,
                     claim.free,
                     claim.why,
+                    claim.at_ms,
                 ),
             )
             for writer, claim in said

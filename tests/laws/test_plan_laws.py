@@ -40,6 +40,8 @@ records = st.builds(
     addresses=addresses.map(tuple),
     netns=st.sampled_from(["/run/netns/one", "/run/netns/two"]),
     multicast_route=st.booleans(),
+    why=st.just("attach"),
+    at_ms=st.integers(0, 3),
 )
 attachments = st.dictionaries(st.sampled_from(["c1", "c2", "c3"]), records, max_size=3)
 neighbours = st.sets(st.sampled_from(PEERS), max_size=3)

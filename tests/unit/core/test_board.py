@@ -13,7 +13,7 @@ KEY = "ring/r/10"
 
 
 def claim(owner: str = PEER, epoch: int = 1) -> Change:
-    return put(KEY, RingClaim(16, 32, 0, epoch, owner, 4, "seed"))
+    return put(KEY, RingClaim(16, 32, 0, epoch, owner, 4, "seed", 0))
 
 
 def fact(seq: int, change: Change) -> Fact:

@@ -16,7 +16,7 @@ from sim.names import peer_name
 
 def written(name: str) -> Delta:
     """Return what the first host says when a container gets an address."""
-    change = put(address_key(name, Address(5)), AddressRecord(5, 120, 0))
+    change = put(address_key(name, Address(5)), AddressRecord(5, 120, "allocate", 0))
     return Store().write(Origin(peer_name(0), 99), [change])
 
 

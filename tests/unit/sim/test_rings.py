@@ -37,7 +37,7 @@ def test_what_passes_from_one_ring_to_another_is_a_violation() -> None:
     assert ring is not None
     assert isinstance(host.heart, Replica)
     lo = address_of("10.32.0.8")
-    claim = RingClaim(lo, lo + 8, 0, 1, other.config.peer, 3, "given by mistake")
+    claim = RingClaim(lo, lo + 8, 0, 1, other.config.peer, 3, "given by mistake", 0)
     host.heart.allocator._context.write(put(ring_key(ring.ring_id, lo), claim))
     with pytest.raises(Violation, match=f"I3: {other.config.peer} was given .* where it has never been"):
         watched.wait(20_000)

@@ -25,7 +25,7 @@ from sim.sizes import message_size
 LENGTH_SIZE = 4
 HEADS = tuple((Origin(peer_name(index), 1), 70 * index) for index in range(20))
 STREAM = Stream.empty(Origin(peer_name(3), 1)).append(
-    [Change(f"ip/container-{index}/ffff0a200001", "ip.1", b"x" * 40) for index in range(30)]
+    [Change(f"ip/container-{index}/ffff0a200001", "ip.2", b"x" * 40) for index in range(30)]
 )
 LO = subnet_of("10.32.0.0/12").lo
 MESSAGES: tuple[Message, ...] = (

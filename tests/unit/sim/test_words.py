@@ -56,11 +56,11 @@ def said(change: Change) -> str:
         (kinds.gone(f"link/{BIRCH}", kinds.LinkRecord), "ash has no connection to birch any more"),
         (kinds.put("id/self", kinds.ShortIdRecord(17)), "ash has number 17 in the datapath"),
         (
-            kinds.put("ring/r/1", RingClaim(LO, HI, 0, 2, BIRCH, 6, f"given by {ASH}")),
+            kinds.put("ring/r/1", RingClaim(LO, HI, 0, 2, BIRCH, 6, f"given by {ASH}", 0)),
             "ash gives 10.32.0.64-10.32.0.127 to birch",
         ),
         (
-            kinds.put("ring/r/1", RingClaim(LO, HI, 0, 1, ASH, 6, f"taken over from {BIRCH}")),
+            kinds.put("ring/r/1", RingClaim(LO, HI, 0, 1, ASH, 6, f"taken over from {BIRCH}", 0)),
             "ash owns 10.32.0.64-10.32.0.127 (taken over from birch)",
         ),
         (kinds.put("seed/promise", kinds.SeedPromise(3, BIRCH)), "ash promises ballot 3 to birch"),
@@ -79,11 +79,11 @@ def said(change: Change) -> str:
             "ash proposes in ballot 3 that ash share the range",
         ),
         (kinds.gone("seed/proposal", kinds.SeedProposal), "ash ends its proposal"),
-        (kinds.put(f"ip/web/{LO:x}", kinds.AddressRecord(LO, 24, 0)), "ash gives 10.32.0.64 to web"),
+        (kinds.put(f"ip/web/{LO:x}", kinds.AddressRecord(LO, 24, "allocate", 0)), "ash gives 10.32.0.64 to web"),
         (kinds.gone(f"ip/web/{LO:x}", kinds.AddressRecord), "ash takes back 10.32.0.64 from web"),
         (kinds.gone("ip/web/no address", kinds.AddressRecord), "ash deletes ip/web/no address"),
         (
-            kinds.put("att/web/ethwe", kinds.AttachmentRecord("aa", ("10.32.0.64/24",), "/n", True)),
+            kinds.put("att/web/ethwe", kinds.AttachmentRecord("aa", ("10.32.0.64/24",), "/n", True, "attach", 0)),
             "ash attaches web with 10.32.0.64/24",
         ),
         (kinds.gone("att/web/ethwe", kinds.AttachmentRecord), "ash detaches web"),

@@ -264,7 +264,9 @@ def test_what_was_given_is_asserted_by_the_receiver_and_noted_for_ever_by_the_gi
     cluster.settle()
     by_giver = [body for _, body in two.context.board.of(two.name, RingClaim) if body.owner == one.name]
     by_receiver = [body for _, body in one.context.board.of(one.name, RingClaim)]
-    assert [(claim.epoch, claim.why) for claim in by_giver] == [(1, f"given by {two.name}")]
+    assert [(claim.epoch, claim.why) for claim in by_giver] == [
+        (1, f"given by {two.name} to {one.name} on its request")
+    ]
     assert any(claim.epoch > 1 and claim.lo <= by_giver[0].lo < claim.hi for claim in by_receiver)
 
 

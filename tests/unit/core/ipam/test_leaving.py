@@ -84,7 +84,7 @@ def test_what_containers_use_is_given_to_nobody_while_their_host_may_stay() -> N
 def test_nothing_of_its_containers_is_found_by_the_next_life() -> None:
     cluster, one, _, last = three()
     last.allocate("c")
-    last.do(lambda: last.context.write(put("att/c/ethwe", AttachmentRecord("", (), "/n", False))))
+    last.do(lambda: last.context.write(put("att/c/ethwe", AttachmentRecord("", (), "/n", False, "attach", 0))))
     cluster.settle()
     leave(last)
     cluster.settle()
@@ -97,7 +97,9 @@ def test_nothing_of_its_containers_is_found_by_the_next_life() -> None:
 def test_who_never_had_a_ring_forgets_its_containers_too() -> None:
     cluster = Cluster(1, mode=SeedMode("consensus", count=3))
     (host,) = cluster.hosts
-    host.do(lambda: host.context.write(put("att/c/ethwe", AttachmentRecord("", ("10.2.1.1/24",), "/n", False))))
+    host.do(
+        lambda: host.context.write(put("att/c/ethwe", AttachmentRecord("", ("10.2.1.1/24",), "/n", False, "attach", 0)))
+    )
     request = leave(host)
     host.commit()
     assert host.reply(request) == ""

@@ -14,7 +14,7 @@ DIVISION = ((Address(0), Address(50), A), (Address(50), Address(100), B))
 
 
 def claim(lo: int, hi: int, rank: tuple[int, int, str], free: int = -1) -> RingClaim:
-    return RingClaim(lo, hi, rank[0], rank[1], rank[2], free, "")
+    return RingClaim(lo, hi, rank[0], rank[1], rank[2], free, "", 0)
 
 
 def view(*claims: tuple[PeerName, RingClaim]) -> RingView:
@@ -74,7 +74,7 @@ def test_a_hint_about_space_that_was_lost_does_not_count() -> None:
 def test_claims_outside_the_universe_or_without_sense_are_left_alone() -> None:
     universe = universe_of("10.32.0.0/24,fd00::/118")
     part, other = universe.parts
-    good = RingClaim(part.lo, part.hi, 0, 1, "a", 0, "")
+    good = RingClaim(part.lo, part.hi, 0, 1, "a", 0, "", 0)
     assert is_sound(good, universe)
     assert is_sound(replace(good, lo=other.lo, hi=other.hi), universe)
     for lo, hi, generation, epoch, owner in (
@@ -88,4 +88,4 @@ def test_claims_outside_the_universe_or_without_sense_are_left_alone() -> None:
         (part.lo, part.hi, 0, 1 << 62, "a"),
         (part.lo, part.hi, 0, 1, ""),
     ):
-        assert not is_sound(RingClaim(lo, hi, generation, epoch, owner, 0, ""), universe)
+        assert not is_sound(RingClaim(lo, hi, generation, epoch, owner, 0, "", 0), universe)

@@ -184,7 +184,7 @@ def test_who_lost_the_log_does_not_vote() -> None:
 def test_a_claim_under_a_senseless_key_does_no_harm() -> None:
     cluster = Cluster(2)
     one, two = cluster.hosts
-    two.do(lambda: two.context.write(put("nonsense", RingClaim(0, 1, 0, 0, "", 0, ""))))
+    two.do(lambda: two.context.write(put("nonsense", RingClaim(0, 1, 0, 0, "", 0, "", 0))))
     cluster.settle()
     assert one.allocator.describe() is not None
 
