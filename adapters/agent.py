@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from adapters.clock import now
 from adapters.control.http import ControlError, ControlServer
-from adapters.journal import Journal
+from adapters.journal import HISTORY_FILE, Journal
 from adapters.journal_file import JournalError
 from adapters.loop import Heart, Loop
 from adapters.mesh.keyring import Keyring
@@ -74,7 +74,8 @@ def reset(settings: Settings) -> None:
         driver.remove_all()
         driver.close()
         for suffix in ("", "-wal", "-shm"):
-            (settings.data / f"{JOURNAL_FILE}{suffix}").unlink(missing_ok=True)
+            for name in (JOURNAL_FILE, HISTORY_FILE):
+                (settings.data / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 class _Agent:
@@ -94,7 +95,10 @@ class _Agent:
         settings.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         asyncio_loop = asyncio.get_running_loop()
         journal, recovered = Journal.open(
-            settings.data / JOURNAL_FILE, config.peer, post=asyncio_loop.call_soon_threadsafe
+            settings.data / JOURNAL_FILE,
+            config.peer,
+            post=asyncio_loop.call_soon_threadsafe,
+            history_size_max=settings.history_size_max,
         )
         for text in filter(None, (self._warning, *journal.recovered_notes)):
             self._note("WARN", text)

@@ -19,12 +19,15 @@ from functools import partial
 from pathlib import Path
 
 from adapters.clock import now
-from adapters.journal_file import JournalError, JournalFile
+from adapters.history import History
+from adapters.journal_file import JournalError, JournalFile, Opened
 from core.config import Recovered
 from core.effects import Persist
 from core.types import Instant, PeerName, Ticket
 from crdt.fact import size_of
 
+HISTORY_FILE = "history.db"
+"""Beside the journal."""
 QUEUE_SIZE_MAX = 64 * 1024 * 1024
 """Bytes that may wait for the disk: a disk that hangs must not take the machine's memory."""
 COMMIT_OVERHEAD = 512
@@ -33,6 +36,11 @@ FACT_OVERHEAD = 128
 """Bytes that a fact counts for besides its content."""
 UNSYNCED_WAIT_S = 0.2
 """How long a commit without sync waits for others to share its transaction."""
+
+QUIET_S = 0.05
+"""Without commits for so long, the history is written: who waits for a commit comes first."""
+UNTOLD_MAX = 256
+"""Commits that the history may be behind; a kill at that moment costs it so many."""
 
 Done = Callable[[Ticket, str | None], None]
 """Called with the ticket and, if the commit failed, why."""
@@ -59,10 +67,21 @@ class _Entry:
 class Journal:
     """Takes commits on the loop's thread and writes them on its own."""
 
-    def __init__(self, file: JournalFile, lock: int, notes: tuple[str, ...], post: Callable[..., object]) -> None:
-        self.recovered_notes = notes
+    def __init__(
+        self,
+        opened: Opened,
+        lock: int,
+        post: Callable[..., object],
+        *,
+        clock: Callable[[], Instant],
+        history: History | None = None,
+    ) -> None:
+        self.recovered_notes = opened.notes
         """What was wrong with the file at start, for the log."""
-        self._file = file
+        self._file = opened.file
+        self._history = history
+        self._clock = clock
+        self._untold: list[tuple[int, Persist]] = []
         self._lock = lock
         self._post = post
         self._changed = threading.Condition()
@@ -75,9 +94,16 @@ class Journal:
 
     @staticmethod
     def open(
-        path: Path, peer: PeerName, *, post: Callable[..., object], clock: Callable[[], Instant] = now
+        path: Path,
+        peer: PeerName,
+        *,
+        post: Callable[..., object],
+        clock: Callable[[], Instant] = now,
+        history_size_max: int = 0,
     ) -> tuple[Journal, Recovered]:
         """Open or begin the journal of `peer` and return it with what it held.
+
+        Beside it goes a history of at most `history_size_max` bytes; 0 for none.
 
         `post` runs a function on the loop's thread: `loop.call_soon_threadsafe`. A new directory gets mode 0700, files
         0600.
@@ -90,7 +116,13 @@ class Journal:
         except BaseException:
             os.close(lock)
             raise
-        return Journal(opened.file, lock, opened.notes, post), opened.recovered
+        history = None
+        if history_size_max:
+            history = History(path.with_name(HISTORY_FILE), opened.file.streams, size_max=history_size_max)
+            found = opened.recovered.streams
+            heads = {delta.origin: (delta.head.seq, delta.head.fingerprint) for delta in found}
+            history.begin(heads, clock().wall_ms)
+        return Journal(opened, lock, post, clock=clock, history=history), opened.recovered
 
     def submit(self, persist: Persist, done: Done) -> None:
         """Take a commit; `done` is called on the loop's thread, in order of submission, never from within."""
@@ -116,6 +148,8 @@ class Journal:
             self._changed.notify()
         self._thread.join()
         self._file.close()
+        if self._history is not None:
+            self._history.close()
         os.close(self._lock)
 
     def _run(self) -> None:
@@ -128,6 +162,8 @@ class Journal:
 
     def _take(self) -> list[_Entry]:
         """Wait for commits; return all there are, none when closed."""
+        if self._untold:
+            self._tell_history()
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._is_closed)
             self._changed.wait_for(lambda: self._is_urgent or self._is_closed, UNSYNCED_WAIT_S)
@@ -141,6 +177,19 @@ class Journal:
         results = iter(self._file.commit(wanted) if wanted else ())
         reports = [(entry, next(results) if entry.refusal is None else entry.refusal) for entry in batch]
         self._tell(partial(_report, reports))
+        if self._history is not None:
+            at_ms = self._clock().wall_ms
+            self._untold.extend((at_ms, entry.persist) for entry, why in reports if why is None)
+
+    def _tell_history(self) -> None:
+        """Write down what was committed, once nobody waits for the disk or there is much of it."""
+        assert self._history is not None, "nothing is kept for nobody"
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_closed, QUIET_S)
+            is_busy = bool(self._queue) and len(self._untold) < UNTOLD_MAX
+        if not is_busy:
+            self._history.learn(self._untold)
+            self._untold = []
 
     def _tell(self, report: Callable[[], None]) -> None:
         # When the loop has ended nobody waits for an answer; what is in the queue is still worth writing.

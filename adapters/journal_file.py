@@ -135,6 +135,11 @@ class JournalFile:
             return [trouble_text(self._path, error)] * len(persists)
         return results
 
+    def streams(self) -> Iterator[Delta]:
+        """Yield all that the file holds, as whole streams. O(all facts)."""
+        for _, delta, _ in self._stored():
+            yield delta
+
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
         self._database.close()

@@ -42,6 +42,8 @@ NAME_SIZE = 6
 MIB = 1024 * 1024
 RECORD_MIB, RECORD_MIB_MAX = 64, 4096
 """Some 300,000 events, weeks of a quiet agent; a replay holds all of it in memory."""
+HISTORY_MIB, HISTORY_MIB_MAX = 64, 4096
+"""Some 200,000 changes, or a week of them; who asks `weave at` reads a sixteenth of it."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -75,6 +77,8 @@ class Settings:
     """Where to record what the heart is told; None for nowhere."""
     record_size_max: int
     """Bytes that the recording may have."""
+    history_size_max: int
+    """Bytes that the history may have; 0 for none."""
 
     @property
     def socket(self) -> Path:
@@ -132,6 +136,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         mtu_is_default=not mtu,
         record=Path(record) if record else None,
         record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
+        history_size_max=_number("--history-size", asked.history_size, 0, HISTORY_MIB_MAX) * MIB,
     )
 
 
@@ -239,6 +244,7 @@ def _parser() -> _Parser:
     add("--log-level", choices=LEVELS, default="info", help="least important lines that are logged (info)")
     add("--record", metavar="FILE", help="record all that happens, for a replay (off, or WEAVE_RECORD)")
     add("--record-limit", metavar="MIB", default=RECORD_MIB, help=f"size at which recording stops ({RECORD_MIB})")
+    add("--history-size", metavar="MIB", default=HISTORY_MIB, help=f"for 'weave at', 0 for none ({HISTORY_MIB})")
     for flag in ("--no-dns", "--without-dns", "--no-restart"):
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in ("--plugin", "--proxy"):

@@ -21,6 +21,7 @@ ME = PeerName("7e:21:4a:70:2f:45")
 BORN_S = 1_700_000_000
 """The wall clock's seconds in these tests."""
 PATIENCE_S = 20.0
+HISTORY_SIZE = 1 << 20
 
 
 def clock() -> Instant:
@@ -31,12 +32,17 @@ def clock() -> Instant:
 class Desk:
     """An open journal, its reports, and a store that was told the same."""
 
-    def __init__(self, path: Path, peer: PeerName = ME, at: Callable[[], Instant] = clock) -> None:
+    def __init__(
+        self, path: Path, peer: PeerName = ME, at: Callable[[], Instant] = clock, history_size_max: int = 0
+    ) -> None:
         self._posted: queue.Queue[Callable[[], None]] = queue.Queue()
         self.reports: list[tuple[Ticket, str | None]] = []
         self.journal: Journal
         self.recovered: Recovered
-        self.journal, self.recovered = Journal.open(path, peer, post=self._posted.put, clock=at)
+        self.at = at
+        self.journal, self.recovered = Journal.open(
+            path, peer, post=self._posted.put, clock=at, history_size_max=history_size_max
+        )
         self.store = Store()
         for delta in self.recovered.streams:
             self.store.join(delta)
@@ -91,7 +97,7 @@ def held(recovered: Recovered) -> Store:
 
 def write_until_killed(path: Path) -> None:
     """Commit as fast as it goes, and print the number of our newest fact once it is confirmed."""
-    desk = Desk(path)
+    desk = Desk(path, history_size_max=HISTORY_SIZE)
     print("ready", desk.me.incarnation, flush=True)
     other = Origin("other", 1)
     number = 0

@@ -12,9 +12,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from journals import BORN_S, ME, Desk, clock, held
+from journals import BORN_S, HISTORY_SIZE, ME, Desk, clock, held
 
 from adapters import journal as module
+from adapters.history_reader import past
 from adapters.journal import Journal, JournalBusy
 from adapters.journal_file import JournalError, JournalFile
 from core.effects import Persist
@@ -333,7 +334,7 @@ FULL_DISK = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from journals import Desk
+from journals import HISTORY_SIZE, Desk
 path = Path(sys.argv[1]) / "journal.db"
 desk = Desk(path)
 assert desk.commit(desk.say("a", bytes(1000))) is None
@@ -396,8 +397,9 @@ def test_a_killed_process_loses_nothing_that_was_confirmed(path: Path, lines: in
         # What it still said before it died counts as well.
         said = [line for line in child.stdout.read().split("\n")[:-1] if line]
     confirmed = int(said[-1]) if said else 3 * lines
-    desk = Desk(path)
+    desk = Desk(path, history_size_max=HISTORY_SIZE)
     assert desk.journal.recovered_notes == ()
+    assert past(path.with_name("history.db"), desk.at().wall_ms).streams == desk.recovered.streams
     assert desk.me == Origin(ME, incarnation)
     head = desk.store.head(desk.me)
     assert head is not None

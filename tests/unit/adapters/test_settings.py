@@ -41,6 +41,13 @@ def test_nothing_is_recorded_unless_asked_for() -> None:
     assert (by_option.record, by_option.record_size_max) == (Path("/b"), 2 * 1024 * 1024)
 
 
+def test_a_history_is_kept_unless_it_may_have_no_size() -> None:
+    assert parse(NAME, {}).history_size_max == 64 * 1024 * 1024
+    assert parse((*NAME, "--history-size", "0"), {}).history_size_max == 0
+    with pytest.raises(SettingsError, match="--history-size: -1 is not a number from 0 to 4096"):
+        parse((*NAME, "--history-size=-1"), {})
+
+
 def test_peers_and_options_may_be_mixed() -> None:
     config = parse((*NAME, "one", "--no-discovery", "two:7000", "--nickname", "n"), {}).config
     assert config.targets == ("one", "two:7000")
