@@ -121,6 +121,7 @@ class _Agent:
             settings,
             ask=self._ask,
             describe=lambda: self._replica.describe(now()),
+            store=lambda: self._replica.store,
             count=lambda: self._count(driver),
             stop=loop.stop,
         )

@@ -22,6 +22,9 @@ weave launch        [options] [<peer> ...]
 weave status        [targets | connections | peers | ipam]
       report        [-f <format>]
       ps            [<container> ...]
+      why           [--json] <address> | <name> | <peer> | <container>
+      at            <time> status [targets | connections | peers | ipam]
+      at            <time> report [-f <format>] | ps [<container> ...] | why <...>
 
 weave attach        [<addr> ...] [--no-multicast-route] <container>
       detach        [<addr> ...] <container>
@@ -35,6 +38,7 @@ weave sim           explore --seeds <a>:<b> | shrink <file> | replay <file> | ti
 
 where <peer>      = <ip address or host name>[:<port>]
       <addr>      = [ip:]<cidr> | net:<cidr> | net:default
+      <time>      = 2026-11-25T10:15:00Z | 10:15[:30] (today, UTC) | -5m | 5m ago | <seconds since 1970>
       <container> = a Docker container, a process id, a network namespace by name or by path
 """
 ADDRESS = re.compile(r"(ip:|net:)?(\d{1,3}(\.\d{1,3}){3}/\d{1,2}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*/\d{1,3})|net:default")
@@ -43,7 +47,6 @@ REMOVED = (
     *("launch-proxy", "stop-proxy", "launch-router", "stop-router"),
 )
 DEVICE = "ethwe"
-SHOWN_ID = 12
 EXIT_RUNNING = 3
 
 
@@ -226,14 +229,30 @@ def _report(words: list[str]) -> int:
 
 
 def _ps(words: list[str]) -> int:
-    for line in _ask("GET", "/ps").splitlines():
-        name, _, rest = line.partition(" ")
-        shown = name[:SHOWN_ID] if re.fullmatch("[0-9a-f]{64}", name) else name
-        if not words:
-            print(f"{shown} {rest}".rstrip())
-        for word in words:
-            if name == word or (len(word) >= SHOWN_ID and name.startswith(word)) or word.rpartition("/")[2] == name:
-                print(f"{word[:SHOWN_ID] if shown != name else word} {rest}".rstrip())
+    from adapters.control.ps import ps_lines
+
+    print("".join(f"{line}\n" for line in ps_lines(_ask("GET", "/ps"), words)), end="")
+    return 0
+
+
+def _at(words: list[str]) -> int:
+    return _look_back("at", words)
+
+
+def _why(words: list[str]) -> int:
+    return _look_back("why", words)
+
+
+def _look_back(verb: str, words: list[str]) -> int:
+    from adapters.control import daemon, past_verbs
+
+    try:
+        answer = past_verbs.VERBS[verb](words, _ask_raw, lambda: _settings(daemon.last_options(_runtime())))
+    except past_verbs.BadWords as error:
+        raise Misuse from error
+    except past_verbs.NoAnswer as error:
+        raise Failure(str(error)) from error
+    print(answer, end="")
     return 0
 
 
@@ -462,6 +481,8 @@ _VERBS = {
     "status": _status,
     "report": _report,
     "ps": _ps,
+    "at": _at,
+    "why": _why,
     "attach": _attach,
     "detach": _detach,
     "connect": _connect,

@@ -1,7 +1,7 @@
 """HTTP for people and scripts: reading on TCP at loopback, changing through a unix socket that only root can open.
 
-Paths, parameters and answers are Weave Net's, as far as they exist here; ours are `/ps`, `/attach`, `/detach` and
-`/stop`. Who closes the connection wants no answer any more, and the request is cancelled.
+Paths, parameters and answers are Weave Net's, as far as they exist here; ours are `/ps`, `/attach`, `/detach`,
+`/at`, `/why` and `/stop`. Who closes the connection wants no answer any more, and the request is cancelled.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from adapters.control import text
+from adapters.control.looking import Looking
+from adapters.control.looking_back import ps_text
 from adapters.control.metrics import Metrics
 from adapters.control.report import report
 from adapters.control.template import TemplateError, render
@@ -41,6 +43,7 @@ from core.events import (
 )
 from core.status import Status
 from core.types import RequestId
+from crdt.store import Store
 
 BODY_SIZE_MAX = 256 * 1024
 """Bytes of a request: thousands of peers to connect to."""
@@ -73,7 +76,14 @@ class ControlServer:
     """All HTTP of one agent."""
 
     def __init__(
-        self, settings: Settings, *, ask: Ask, describe: Callable[[], Status], count: Count, stop: Callable[[], None]
+        self,
+        settings: Settings,
+        *,
+        ask: Ask,
+        describe: Callable[[], Status],
+        store: Callable[[], Store],
+        count: Count,
+        stop: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._ask = ask
@@ -81,6 +91,7 @@ class ControlServer:
         self._count = count
         self._stop = stop
         self._metrics = Metrics(describe)
+        self._looking = Looking(settings, store)
         self._doors: list[Door] = []
         self._waiting = 0
 
@@ -98,6 +109,7 @@ class ControlServer:
         """Close all doors."""
         for door in self._doors:
             await door.runner.cleanup()
+        self._looking.close()
         self._settings.socket.unlink(missing_ok=True)
 
     async def _open_tcp(self, address: str, routes: list[tuple[str, str, Handler]], option: str) -> None:
@@ -179,6 +191,7 @@ class ControlServer:
 
     def _changing(self) -> list[tuple[str, str, Handler]]:
         return [
+            *self._looking.routes(),
             ("GET", "/metrics", self._show_metrics),
             ("POST", "/connect", self._connect),
             ("POST", "/forget", self._forget),
@@ -269,10 +282,7 @@ class ControlServer:
         return _answer(await self._reply(lambda number: DetachAsked(number, container, ifname, addresses)))
 
     async def _show_attachments(self, _request: web.Request) -> web.Response:
-        status = self._describe()
-        lines = [f"weave:expose {status.config.peer}\n"]
-        lines += [f"{item.container} {item.mac} {' '.join(item.addresses)}\n" for item in status.attachments]
-        return web.Response(text="".join(lines))
+        return web.Response(text=ps_text(self._describe()))
 
     async def _show_default_subnet(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._default_subnet())

@@ -95,6 +95,11 @@ class Seed:
             if not self._in_sync() or not self._advance():
                 return
 
+    def recognise(self) -> None:
+        """Find the ring that the facts speak of, and say nothing: for who looks back."""
+        if self.ring is None:
+            self._learn()
+
     def recall(self, decision: SeedAccepted) -> None:
         """Take up the decision that an earlier life of ours had written down; names given at launch go before it."""
         if self._context.config.seed.mode == "seed":

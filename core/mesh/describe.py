@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.context import Context
-from core.kinds import LinkRecord, PeerRecord, link_key, peer_key
+from core.kinds import LinkRecord, PeerRecord, TargetRecord, link_key, peer_key
 from core.mesh.dialler import Dialler, Place
 from core.mesh.paths import Paths
 from core.mesh.sessions import LINK_PREFIX, Session, Sessions
@@ -35,6 +35,33 @@ def describe(
         trees=tuple((source, *topology.trees[source]) for source in sorted(topology.trees)),
         terminations=sessions.terminations,
     )
+
+
+def describe_facts(context: Context, topology: Topology, short_ids: ShortIds) -> MeshStatus:
+    """Return the status of the mesh as far as facts tell: links that stood, and none of the tries that failed."""
+    others = [peer for peer in context.board.peers() if peer != context.me]
+    peers = tuple(_peer(context, topology, short_ids, peer) for peer in (context.me, *others))
+    connections = tuple(_connection(context, key, link) for key, link in context.board.of(context.me, LinkRecord))
+    return MeshStatus(
+        connections=tuple(sorted(connections, key=lambda line: (line.outbound, line.address))),
+        targets=tuple(record.name for _, record in context.board.of(context.me, TargetRecord)),
+        peers=peers,
+        short_id=short_ids.mine(),
+        in_sync=True,
+        next_hops=tuple(sorted(topology.next_hops.items())),
+        trees=tuple((source, *topology.trees[source]) for source in sorted(topology.trees)),
+        terminations=0,
+    )
+
+
+def _connection(context: Context, key: str, link: LinkRecord) -> ConnectionStatus:
+    peer = PeerName(key.removeprefix(LINK_PREFIX))
+    record = context.board.get(peer, peer_key(), PeerRecord)
+    nickname = "" if record is None else record.nickname
+    state = "established" if link.established else "pending"
+    attributes = (("name", link.transport),) if link.transport else ()
+    info = f"{link.transport or 'none':<6} {peer}({nickname})"
+    return ConnectionStatus(link.address, link.outbound, state, peer, nickname, info, attributes, None)
 
 
 def _connections(context: Context, sessions: Sessions, paths: Paths, dialler: Dialler) -> tuple[ConnectionStatus, ...]:
