@@ -31,6 +31,9 @@ def moment(text: str, now_ms: int) -> int:
 
 
 def _read(text: str, now_ms: int) -> int | None:
+    if not text.isascii():
+        # Other digits are digits to Python.
+        return None
     ago = _AGO.fullmatch(text)
     if ago is not None:
         parts = _PART.findall(ago[1] or ago[2])
@@ -41,7 +44,7 @@ def _read(text: str, now_ms: int) -> int | None:
         return now_ms - now_ms % 86_400_000 + (hours * 3_600 + minutes * 60 + seconds) * 1000 + 999
     if re.fullmatch(r"\d{9,11}(\.\d{1,6})?", text):
         return int(float(text) * 1000) + (0 if "." in text else 999)
-    if not text.isascii() or not re.match(r"\d{4}-\d\d-\d\d", text):
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
         return None
     try:
         read = datetime.fromisoformat(text)

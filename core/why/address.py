@@ -63,7 +63,7 @@ def _address_in(cidr: str) -> Address | None:
 def _given(scene: Scene, said: Said[AddressRecord]) -> Iterator[Step]:
     record, host = said.body, scene.of(said.peer)
     yield Step(
-        f"{host} gave it to {ident_of(said.key)} ({scene.plain(record.why)}{scene.heard(said)})",
+        f"{host} gave it to {ident_of(said.key)} ({scene.plain(record.why)}{scene.heard(said, record.at_ms)})",
         record.at_ms,
         said.cited,
     )
@@ -151,7 +151,7 @@ def _claim_text(scene: Scene, said: Said[RingClaim]) -> str:
         text = f"{writer} said that {span} is its own: {why}"
     else:
         text = f"{writer} said that {span} is {scene.of(claim.owner)}'s: {why}"
-    return text + scene.heard(said) + ("" if said.is_live else " (replaced since)")
+    return text + scene.heard(said, claim.at_ms) + ("" if said.is_live else " (replaced since)")
 
 
 def _removals(scene: Scene, said: Said[RingClaim]) -> Iterator[Step]:
@@ -177,4 +177,6 @@ def _beginning(scene: Scene, ring: Ring, universe: Subnet, address: Address) -> 
     )
     for said in scene.live(SeedAccepted):
         if said.key == DECIDED_KEY and ring_id_of(universe, said.body.value) == ring.ring_id:
-            yield Step(f"{scene.of(said.peer)} wrote that decision down", said.heard_ms, said.cited, 2)
+            heard = "" if said.peer == scene.me else " (this is when it was heard here)"
+            text = f"{scene.of(said.peer)} wrote that decision down{heard if said.heard_ms else ''}"
+            yield Step(text, said.heard_ms, said.cited, 2)

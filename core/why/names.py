@@ -44,7 +44,8 @@ def name_steps(scene: Scene, name: str) -> tuple[str, tuple[Step, ...]]:
     for said in hosts:
         container = said.key.split("/")[2]
         target = address_text(Address(said.body.address))
-        text = f"{scene.of(said.peer)} has it lead to {target} for {container} ({said.body.why}{scene.heard(said)})"
+        why = said.body.why + scene.heard(said, said.body.at_ms)
+        text = f"{scene.of(said.peer)} has it lead to {target} for {container} ({why})"
         steps += [Step(text, said.body.at_ms, said.cited), *_why_withheld(scene, said.peer)]
     for port in ports:
         record = port.body

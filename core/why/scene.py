@@ -21,6 +21,8 @@ from core.why.history import Learnt
 from crdt.fact import Fact, Origin
 
 B = TypeVar("B", bound=Body)
+HEARD_LATE_MS = 2_000
+"""News that takes longer, or clocks that differ by more, are worth a word."""
 PEER_NAME = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -126,9 +128,9 @@ class Scene:
         """Return a text with what people call peers in place of their names."""
         return PEER_NAME.sub(lambda found: self.of(found[0]), text)
 
-    def heard(self, said: Said[B]) -> str:
-        """Say when this host learnt a fact of another, where that is known."""
-        if said.peer == self.me or not said.heard_ms:
+    def heard(self, said: Said[B], at_ms: int) -> str:
+        """Say when this host learnt a fact of another that was written at `at_ms`, where that is known and matters."""
+        if said.peer == self.me or not said.heard_ms or abs(said.heard_ms - at_ms) < HEARD_LATE_MS:
             return ""
         return f"; heard here {utc_text(said.heard_ms)}"
 

@@ -98,7 +98,7 @@ class Host:
     def do(self, step: Callable[[], object]) -> None:
         """Let one event happen."""
         context = self.context
-        context.at = Instant(self.cluster.now_ms, 0)
+        context.at = Instant(self.cluster.now_ms, self.cluster.wall_ms)
         step()
         self.fences.facts_changed()
         for effect in context.effects:
@@ -196,6 +196,7 @@ class Cluster:
 
     def __init__(self, count: int, universe: str = UNIVERSE, mode: SeedMode | None = None) -> None:
         self.now_ms = 0
+        self.wall_ms = 0
         self.packets: list[Packet] = []
         self.cut: dict[tuple[PeerName, PeerName], bool] = {}
         self._requests = 0
