@@ -97,16 +97,25 @@ def learnt(path: Path, needles: Sequence[str], *, until: int | None = None) -> t
         )
         begun_ms = database.execute("SELECT at_ms FROM segments WHERE first = ?", (begun,)).fetchone()
         for number, at_ms, body in rows:
-            for delta in _deltas(number, body)[0]:
-                for fact in delta.facts:
-                    name = (delta.origin, fact.seq)
-                    if name in found or not any(needle in fact.key for needle in needles):
-                        continue
-                    is_older = begun_ms is not None and at_ms == begun_ms[0]
-                    found[name] = Learnt(number, at_ms, is_older, delta.origin, fact)
-                    if len(found) > LEARNT_MAX:
-                        raise HistoryError(f"more than {LEARNT_MAX} facts are about that; ask for less")
+            is_older = begun_ms is not None and at_ms == begun_ms[0]
+            for origin, fact in _facts_about(number, body, needles):
+                found.setdefault((origin, fact.seq), Learnt(number, at_ms, is_older, origin, fact))
+            if len(found) > LEARNT_MAX:
+                raise HistoryError(f"more than {LEARNT_MAX} facts are about that; ask for less")
     return tuple(found.values())
+
+
+def _facts_about(number: int, body: bytes, needles: Sequence[str]) -> Iterator[tuple[Origin, Fact]]:
+    """Yield an entry's facts under keys that contain one of the texts; of the others nothing is made."""
+    try:
+        deltas, _ = msgpack.unpackb(body, max_array_len=STREAM_FACTS_MAX)
+        for peer, incarnation, _since, _seq, _floor, _mark, facts in deltas:
+            for fact in facts:
+                key = fact[1]
+                if any(needle in key for needle in needles):
+                    yield Origin(peer, incarnation), Fact(*fact)
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+        raise HistoryError(f"the history is damaged at entry {number}: {error}") from None
 
 
 def _folded(bodies: Sequence[bytes]) -> tuple[Delta, ...]:

@@ -76,7 +76,8 @@ class Journal:
         clock: Callable[[], Instant],
         history: History | None = None,
     ) -> None:
-        self.recovered_notes = opened.notes
+        trouble = "" if history is None else history.trouble
+        self.recovered_notes = opened.notes + ((f"nothing is added to the history: {trouble}",) if trouble else ())
         """What was wrong with the file at start, for the log."""
         self._file = opened.file
         self._history = history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from core.board import Board
@@ -13,6 +14,8 @@ from core.types import Address, Subnet, address_text, cidr_of
 from core.why.scene import Said, Scene, Step, cited, span_text
 from crdt.fact import Origin
 
+WITNESSES_MAX = 3
+"""Hosts that are shown to have written the division down; as a rule there are no more."""
 EARLIER_MAX = 20
 """Earlier holders that are shown, the newest."""
 
@@ -145,6 +148,8 @@ def _claims(scene: Scene, ring: Ring, address: Address) -> Iterator[Step]:
 def _claim_text(scene: Scene, said: Said[RingClaim]) -> str:
     claim, writer = said.body, scene.of(said.peer)
     span, why = span_text(claim.lo, claim.hi), scene.plain(claim.why)
+    if why == "seed":
+        why = "its share when the range was divided"
     if claim.owner == NOBODY:
         text = f"{writer} noted that {span} is no longer its own: {why}"
     elif claim.owner == said.peer:
@@ -172,11 +177,12 @@ def _beginning(scene: Scene, ring: Ring, universe: Subnet, address: Address) -> 
     share = next(run for run in first.runs if run.lo <= address < run.hi)
     yield Step(
         f"in the beginning {span_text(share.lo, share.hi)} was {scene.of(owner or NOBODY)}'s: {universe} was divided "
-        f"among {', '.join(map(scene.of, names))}",
+        f"among {scene.listed(names)}",
         depth=1,
     )
-    for said in scene.live(SeedAccepted):
-        if said.key == DECIDED_KEY and ring_id_of(universe, said.body.value) == ring.ring_id:
-            heard = "" if said.peer == scene.me else " (this is when it was heard here)"
-            text = f"{scene.of(said.peer)} wrote that decision down{heard if said.heard_ms else ''}"
-            yield Step(text, said.heard_ms, said.cited, 2)
+    decisions = (said for said in scene.live(SeedAccepted) if said.key == DECIDED_KEY)
+    same = (said for said in decisions if ring_id_of(universe, said.body.value) == ring.ring_id)
+    for said in itertools.islice(same, WITNESSES_MAX):
+        heard = "" if said.peer == scene.me else " (this is when it was heard here)"
+        text = f"{scene.of(said.peer)} wrote that decision down{heard if said.heard_ms else ''}"
+        yield Step(text, said.heard_ms, said.cited, 2)

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from core.ipam.labels import Labels
 from core.ipam.retired import departed
-from core.kinds import Body, parse
+from core.kinds import NAMES, Body, parse
 from core.past import Past
 from core.types import Address, PeerName, address_text, utc_text
 from core.why.history import Learnt
@@ -84,6 +84,7 @@ class Scene:
         """Why the history adds nothing; empty when it does."""
         self._told = tuple(told)
         self._labels = Labels(past.context)
+        self._read: dict[str, list[Said[Any]]] = {}
 
     @cached_property
     def dead(self) -> dict[PeerName, None]:
@@ -98,16 +99,21 @@ class Scene:
 
     def standing(self, kind: type[B]) -> Iterator[Said[B]]:
         """Yield all facts of a kind that nothing has replaced, of earlier lives, too."""
-        for said in self._read:
-            if isinstance(said.body, kind):
-                yield said  # type: ignore[misc]  # narrowed by its body
+        name = _name(kind)
+        if name not in self._read:
+            self._read[name] = [
+                Said(origin, fact.seq, fact.key, body, is_live=True, heard_ms=self._heard.get((origin, fact.seq), 0))
+                for origin, fact in self._facts.get(name, ())
+                if (body := _body(fact)) is not None
+            ]
+        # Filed under the type of their body.
+        yield from cast("list[Said[B]]", self._read[name])
 
     def replaced(self, kind: type[B]) -> Iterator[Said[B]]:
         """Yield facts of a kind that were replaced since, oldest first, as far as the history goes."""
-        standing = {(said.origin, said.seq) for said in self._read}
         for one in self._told:
-            body = _body(one.fact)
-            if isinstance(body, kind) and (one.origin, one.fact.seq) not in standing:
+            body = _body(one.fact) if one.fact.kind == _name(kind) else None
+            if isinstance(body, kind) and not self._stands(one.origin, one.fact):
                 yield Said(one.origin, one.fact.seq, one.fact.key, body, False, 0 if one.is_older else one.at_ms)
 
     def deletions(self, is_meant: Callable[[str], bool]) -> Iterator[Learnt]:
@@ -124,6 +130,10 @@ class Scene:
         """Return what people call a peer."""
         return self._labels.of(peer)
 
+    def listed(self, peers: Iterable[str]) -> str:
+        """Return what people call some peers; of many the first."""
+        return self._labels.listed(peers)
+
     def plain(self, text: str) -> str:
         """Return a text with what people call peers in place of their names."""
         return PEER_NAME.sub(lambda found: self.of(found[0]), text)
@@ -135,18 +145,25 @@ class Scene:
         return f"; heard here {utc_text(said.heard_ms)}"
 
     @cached_property
-    def _read(self) -> list[Said[Body]]:
-        store, found = self.past.context.store, []
-        heard = {(one.origin, one.fact.seq): 0 if one.is_older else one.at_ms for one in self._told}
+    def _heard(self) -> dict[tuple[Origin, int], int]:
+        return {(one.origin, one.fact.seq): 0 if one.is_older else one.at_ms for one in self._told}
+
+    @cached_property
+    def _facts(self) -> dict[str, list[tuple[Origin, Fact]]]:
+        """Return all facts that stand, by kind: most kinds are not asked for, and need not be read."""
+        store = self.past.context.store
+        found: dict[str, list[tuple[Origin, Fact]]] = {}
         for origin in store.origins():
             stream = store.stream(origin)
             assert stream is not None, "origins come from the store"
             for fact in stream.live():
-                body = _body(fact)
-                if body is not None:
-                    at_ms = heard.get((origin, fact.seq), 0)
-                    found.append(Said(origin, fact.seq, fact.key, body, is_live=True, heard_ms=at_ms))
+                found.setdefault(fact.kind, []).append((origin, fact))
         return found
+
+    def _stands(self, origin: Origin, fact: Fact) -> bool:
+        stream = self.past.context.store.stream(origin)
+        standing = None if stream is None else stream.get(fact.key)
+        return standing is not None and standing.seq == fact.seq
 
 
 def cited(origin: Origin, seq: int) -> str:
@@ -158,6 +175,10 @@ def span_text(lo: int, hi: int) -> str:
     """Write a range with its last address."""
     first = address_text(Address(lo))
     return first if hi - lo == 1 else f"{first}-{address_text(Address(hi - 1))}"
+
+
+def _name(kind: type[B]) -> str:
+    return NAMES[cast("type[Body]", kind)]
 
 
 def _body(fact: Fact) -> Body | None:

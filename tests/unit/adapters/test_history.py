@@ -170,7 +170,11 @@ def make_foreign(path: Path) -> None:
         database.execute("CREATE TABLE theirs (x)")
 
 
-@pytest.mark.parametrize("spoil", [damage, make_foreign])
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:6_000])
+
+
+@pytest.mark.parametrize("spoil", [damage, make_foreign, cut_off])
 def test_a_damaged_file_is_begun_anew(host: Host, spoil: Callable[[Path], None]) -> None:
     host.say(10, "a")
     host.history.close()
@@ -240,3 +244,11 @@ def test_a_journal_writes_a_history_beside_it(tmp_path: Path) -> None:
     journal.submit(Persist(Ticket(1), (delta,), (), sync=True), lambda *_: None)
     journal.close()
     assert past(tmp_path / "history.db", now_ms).streams == (store.delta_for(recovered.origin, 0),)
+
+
+def test_a_history_that_cannot_be_written_is_told_at_start(tmp_path: Path) -> None:
+    (tmp_path / "history.db").mkdir()
+    journal, _ = Journal.open(tmp_path / "journal.db", ME, post=lambda report: report(), history_size_max=MIB)
+    (note,) = journal.recovered_notes
+    assert note.startswith("nothing is added to the history: ")
+    journal.close()
