@@ -1,4 +1,4 @@
-"""The containers' MTU follows that of the links to other hosts."""
+"""What an agent looks at of its host's routes: the MTU of the links to others, and what its range runs into."""
 
 from __future__ import annotations
 
@@ -50,3 +50,20 @@ def test_the_way_to_the_peers_counts_and_else_the_default_route(host: str) -> No
     assert underlay_mtu("192.0.2.7", "192.0.3.8") == 1400
     ip("route", "add", "default", "via", "192.0.2.254")
     assert underlay_mtu() == underlay_mtu("host.example", "192.0.2.9") == 9000
+
+
+def overlapping_route(subnet: str) -> str:
+    call = "overlapping_route(sys.argv[1], ignore_device='weave')"
+    code = f"import sys; from datapath.routes import overlapping_route; print({call})"
+    words = ("ip", "netns", "exec", NETNS, sys.executable, "-c", code, subnet)
+    return subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+
+
+def test_a_range_that_runs_into_a_route_is_told_in_either_family(host: str) -> None:
+    link("lan", 1500, "10.40.0.1/16")
+    ip("-6", "addr", "add", "fd00:10::1/48", "dev", "lan", "nodad")
+    ip("route", "add", "default", "via", "10.40.0.254")
+    ip("-6", "route", "add", "default", "via", "fd00:10::254")
+    assert overlapping_route("10.32.0.0/12") == "10.40.0.0/16 dev lan"
+    assert overlapping_route("fd00:10:0:32::/64") == "fd00:10::/48 dev lan"
+    assert overlapping_route("10.64.0.0/12") == overlapping_route("fd00:11::/64") == "None"

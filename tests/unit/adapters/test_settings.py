@@ -91,6 +91,7 @@ def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off(
         (("--port", "0"), "--port"),
         (("--port", "65535"), "--port"),
         (("--mtu", "100"), "--mtu"),
+        (("--mtu", "1279", "--ipalloc-range", "10.0.0.0/8,fd00::/64"), "not a number from 1280"),
         (("--conn-limit", "-1"), "--conn-limit"),
         (("--record-limit", "0"), "--record-limit"),
         (("--nonsense",), "--nonsense"),
