@@ -20,13 +20,14 @@ from core.ipam.seed import Seed
 from core.ipam.space import Space
 from core.ipam.status import IpamStatus
 from core.ipam.status import describe as describe_ipam
+from core.ipam.universe import universe_of
 from core.kinds import AttachmentRecord, HomeRecord, PeerRecord, home_key, peer_key
 from core.mesh.describe import describe_facts
 from core.mesh.shortids import ShortIds
 from core.mesh.topology import Topology
 from core.reconcile.desired import host_ifname
 from core.status import AttachmentStatus, Status
-from core.types import Instant, PeerName, subnet_of
+from core.types import Instant, PeerName
 from crdt.fact import Delta, Origin
 from crdt.store import Joined, Store
 
@@ -117,5 +118,5 @@ def _as_then(config: Config, board: Board) -> Config:
     if home is None or home.universe == str(config.universe or ""):
         return config
     if not home.universe:
-        return replace(config, universe=None, default_subnet=None)
-    return replace(config, universe=subnet_of(home.universe), default_subnet=None)
+        return replace(config, universe=None, default_subnet=())
+    return replace(config, universe=universe_of(home.universe), default_subnet=())

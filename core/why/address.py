@@ -9,8 +9,9 @@ from core.board import Board
 from core.ipam.held import ident_of
 from core.ipam.homes import DECIDED_KEY, ring_id_of
 from core.ipam.ring import Ring, is_sound, rank_of
+from core.ipam.universe import Universe
 from core.kinds import NOBODY, AddressRecord, AttachmentRecord, RetiredRecord, RingClaim, SeedAccepted
-from core.types import Address, Subnet, address_text, cidr_of
+from core.types import Address, address_text, cidr_of
 from core.why.scene import Said, Scene, Step, cited, span_text
 from crdt.fact import Origin
 
@@ -169,7 +170,7 @@ def _removals(scene: Scene, said: Said[RingClaim]) -> Iterator[Step]:
             yield Step(text, removal.body.at_ms, removal.cited, 2)
 
 
-def _beginning(scene: Scene, ring: Ring, universe: Subnet, address: Address) -> Iterator[Step]:
+def _beginning(scene: Scene, ring: Ring, universe: Universe, address: Address) -> Iterator[Step]:
     """Yield whose it was when the range was divided, and who says so."""
     first = ring.on(Board(Origin(scene.me, 1))).view()
     owner = first.owner_at(address)

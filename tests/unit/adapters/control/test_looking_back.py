@@ -15,6 +15,7 @@ from adapters.history import History
 from core.config import Config, SeedMode
 from core.effects import Persist
 from core.ipam.homes import DECIDED_KEY, ring_id_of
+from core.ipam.universe import universe_of
 from core.kinds import (
     AddressRecord,
     AttachmentRecord,
@@ -31,13 +32,13 @@ from core.kinds import (
     peer_key,
     put,
 )
-from core.types import PeerName, Ticket, address_of, subnet_of
+from core.types import PeerName, Ticket, address_of
 from crdt.fact import Change, Delta, Origin
 from crdt.store import Store
 
 ME = PeerName("7e:00:00:00:00:01")
 OTHER = PeerName("7e:00:00:00:00:02")
-UNIVERSE = subnet_of("10.32.0.0/24")
+UNIVERSE = universe_of("10.32.0.0/24")
 CONFIG = Config(ME, "ann-now", universe=UNIVERSE, seed=SeedMode("seed", (ME, OTHER)))
 DAY_MS = 1_700_000_000_000
 NOW_MS = DAY_MS + 3_600_000
