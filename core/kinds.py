@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import msgpack
 
 from core.types import Address, PeerName, ShortId
-from crdt.fact import Change
+from crdt.fact import KEY_SIZE_MAX, Change
 
 PARSED_MAX = 4096
 """Bodies whose reading is remembered: of those read lately, about a MiB."""
@@ -216,6 +217,8 @@ class FenceRecord:
 class NameRecord:
     """`dns/<name in lower case>/<container>/<address in hex>`: a name of a container on the writer's host."""
 
+    container: str
+    """Its identity; `weave:extern` for what is no container, `weave:expose` for the host itself."""
     name: str
     """As registered, case kept, absolute."""
     address: int
@@ -232,6 +235,8 @@ class NameRecord:
 class PortRecord:
     """`srv/<_service._protocol.name in lower case>/<container>/<port>`: where a service of a container listens."""
 
+    container: str
+    """As in `NameRecord`."""
     name: str
     """Absolute name of the container; the target."""
     service: str
@@ -252,6 +257,8 @@ class PortRecord:
 class TextRecord:
     """`txt/<name in lower case>/<container>`: what is said of a name."""
 
+    container: str
+    """As in `NameRecord`."""
     name: str
     """Absolute."""
     texts: tuple[str, ...]
@@ -381,9 +388,31 @@ def fence_key(peer: str) -> str:
     return f"fence/{peer}"
 
 
+def name_key(container: str, name: str, address: int) -> str:
+    """Key of one address of a name."""
+    return _fitting(f"dns/{name.lower()}/{container}/{address:x}")
+
+
+def port_key(container: str, name: str, service: str, port: int) -> str:
+    """Key of one port of a service."""
+    return _fitting(f"srv/{service}.{name}/{container}/{port}".lower())
+
+
+def text_key(container: str, name: str) -> str:
+    """Key of what is said of a name."""
+    return _fitting(f"txt/{name.lower()}/{container}")
+
+
 def is_short_id(value: int) -> bool:
     """Say whether a number can be a peer's number in the datapath."""
     return 1 <= ShortId(value) <= 4095
+
+
+def _fitting(key: str) -> str:
+    """Return a key, or one that stands for it when it is too long."""
+    if len(key.encode("utf-8", "surrogatepass")) <= KEY_SIZE_MAX:
+        return key
+    return f"{key[:4]}~{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def _wide(value: Any) -> Any:

@@ -44,6 +44,8 @@ MARKS = frozenset(
         "leaving.heir-silent",
         "leaving.no-heir",
         "mesh.neighbour-slow-to-tell",
+        "names.back-in-time",
+        "names.withheld",
         "paths.believed",
         "paths.changed",
         "paths.held-without-prober",

@@ -25,6 +25,7 @@ from core.kinds import AttachmentRecord, HomeRecord, PeerRecord, home_key, peer_
 from core.mesh.describe import describe_facts
 from core.mesh.shortids import ShortIds
 from core.mesh.topology import Topology
+from core.naming.zone import Zone
 from core.reconcile.desired import host_ifname
 from core.status import AttachmentStatus, Status
 from core.types import Instant, PeerName
@@ -67,13 +68,15 @@ class Past:
     def describe(self) -> Status:
         """Return the status as far as facts tell. O(all facts)."""
         context = self.context
-        ipam = self._ipam()
+        ipam, zone = self._ipam(), Zone(context)
+        zone.facts_changed(self.topology.next_hops)
         return Status(
             config=context.config,
             incarnation=context.board.me.incarnation,
             mesh=describe_facts(context, self.topology, ShortIds(context)),
             ipam=ipam,
             attachments=tuple(self._attachments()),
+            names=zone.describe(),
             kernel=(),
             disk="",
             origins=len(context.store.origins()),

@@ -40,6 +40,10 @@ from core.events import (
     LinkUp,
     Lookup,
     Misbehaved,
+    NameAdd,
+    NameLookup,
+    NameRemove,
+    NamesAsked,
     OpsDone,
     PathDown,
     PathUp,
@@ -61,16 +65,22 @@ from core.kinds import (
     AttachmentRecord,
     FenceRecord,
     LinkRecord,
+    NameRecord,
     PeerRecord,
+    PortRecord,
     RetiredRecord,
     ShortIdRecord,
     TargetRecord,
+    TextRecord,
     peer_key,
     put,
 )
 from core.mesh.mesh import Mesh
 from core.mesh.seals import Seals
 from core.messages import EspOffer, EspTaken
+from core.naming.presence import TIMER as NAMES_TIMER
+from core.naming.registry import Registry
+from core.naming.zone import Zone
 from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
@@ -79,6 +89,9 @@ from core.status import KernelTrouble, Status
 from core.types import Instant, PeerName, RequestId
 from crdt.fact import Change, Origin
 from crdt.store import Joined, Pool, Stale, Store
+
+ADOPTED = AttachmentRecord | ShortIdRecord | RetiredRecord | FenceRecord | NameRecord | PortRecord | TextRecord
+"""What a new life says again as an earlier one has said it; addresses and ranges are the allocator's."""
 
 
 class Replica:
@@ -105,7 +118,9 @@ class Replica:
         self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)
         self._seals = Seals(context, self.mesh, self.reconciler)
-        self.attachments = Attachments(context, self.allocator, self.reconciler)
+        self.zone = Zone(context)
+        self.names = Registry(context, self.zone)
+        self.attachments = Attachments(context, self.allocator, self.reconciler, self.names)
         self._is_moving = False
         self._moved_at = 0
         self._caught_up: tuple[object, ...] | None = None
@@ -168,6 +183,7 @@ class Replica:
             mesh=self.mesh.describe(),
             ipam=ipam,
             attachments=self.attachments.describe(),
+            names=self.zone.describe(),
             kernel=troubles,
             disk=self._commits.trouble,
             origins=len(context.store.origins()),
@@ -219,12 +235,14 @@ class Replica:
     def _timer_fired(self, event: TimerFired) -> None:
         if event.name == DISK:
             self._commits.timer()
+        elif event.name.startswith(NAMES_TIMER):
+            self.zone.timer(event.name)
         elif not any(part.timer(event.name) for part in (self._seals, self.mesh, self.allocator)):
             assert self.reconciler.timer(event.name), f"nobody set the timer {event.name}"
 
     def _commanded(self, event: Commanded) -> None:
         request, command = event.request, event.command
-        if isinstance(command, Allocate | Claim) and self._refuse_when_full(request):
+        if isinstance(command, Allocate | Claim | NameAdd) and self._refuse_when_full(request):
             return
         match command:
             case Connect():
@@ -244,7 +262,14 @@ class Replica:
             case Free():
                 self.allocator.free(request, command)
             case Leave():
+                self.names.clear()
                 self.allocator.leave(request)
+            case NameAdd():
+                self.names.add(request, command)
+            case NameRemove():
+                self.names.remove(request, command)
+            case NameLookup():
+                self.names.lookup(request, command)
 
     def _attach_asked(self, event: AttachAsked) -> None:
         if not self._refuse_when_full(event.request):
@@ -252,6 +277,7 @@ class Replica:
 
     def _container_gone(self, event: ContainerGone) -> None:
         self.attachments.container_gone(event.container)
+        self.names.container_gone(event.container)
         self.allocator.container_gone(event.container)
 
     def _request_cancelled(self, event: RequestCancelled) -> None:
@@ -299,6 +325,7 @@ class Replica:
             self._adopt()
         self._fences.facts_changed()
         self.allocator.facts_changed()
+        self.zone.facts_changed(self.mesh.next_hops)
         if self._context.config.datapath:
             self._seals.catch_up()
             self._notice_routes()
@@ -332,7 +359,7 @@ class Replica:
             return
         for key, body in tuple(earlier_facts(context)):
             is_missing = context.board.get(context.me, key, type(body)) is None
-            if isinstance(body, AttachmentRecord | ShortIdRecord | RetiredRecord | FenceRecord) and is_missing:
+            if isinstance(body, ADOPTED) and is_missing:
                 context.write(put(key, body))
         if not self.allocator.adopt():
             return
@@ -403,6 +430,7 @@ _HANDLERS: dict[type[Event], Callable[[Replica, Any], None]] = {
     DetachAsked: lambda self, event: self.attachments.detach(event),
     ContainerGone: Replica._container_gone,
     KernelDumped: Replica._kernel_dumped,
+    NamesAsked: lambda self, event: self.zone.asked(),
     KernelChanged: lambda self, event: self.reconciler.kernel_changed(),
     OpsDone: Replica._ops_done,
     Commanded: Replica._commanded,

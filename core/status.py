@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.config import Config
 from core.ipam.status import IpamStatus
 from core.mesh.status import MeshStatus
+from core.naming.status import NameStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Status:
     """Allocation; None when it is off."""
     attachments: tuple[AttachmentStatus, ...]
     """By container and interface."""
+    names: tuple[NameStatus, ...]
+    """Every address of every name, by name."""
     kernel: tuple[KernelTrouble, ...]
     """What does not work."""
     disk: str

@@ -1,4 +1,4 @@
-"""What must hold: always (I1 to I5, I7), and once faults have stopped (I8, I9). Numbers as in the list of the design.
+"""What must hold: always (I1 to I7), and once faults have stopped (I8, I9). Numbers as in the list of the design.
 
 I1  a number of an origin names one fact for ever, also to those who do not understand it; nothing is said before it is
     durable
@@ -8,6 +8,7 @@ I3  the ranges of any joined store cover the universe; each host gives only from
     show that hosts were told to have several
 I4  stores with equal digests hold equal facts, show equal views and want equal kernels
 I5  kernels let nothing pass that they should not: see `reach`
+I6  names answer what present hosts say of them: see `naming`
 I7  no queue grows beyond its limit
 I8  stores become equal, kernels as desired, requests answered, and nothing promised is lost
 I9  containers reach each other: see `reach`
@@ -33,6 +34,7 @@ from sim.books import Violation
 from sim.bounds import excess
 from sim.doubt import Doubt
 from sim.host import Host
+from sim.naming import Naming
 from sim.reach import Reach
 from sim.relayed import Relayed
 from sim.rings import Rings
@@ -60,6 +62,7 @@ class Checks:
         self._reach = Reach(stage, self._store, self._board)
         self._differs: dict[int, tuple[dict[tuple[str, ...], KernelObject], int]] = {}
         self._relayed = Relayed()
+        self._naming = Naming(stage)
         self._doubt = Doubt(stage.world, stage.books, self._board)
 
     # While things happen.
@@ -114,6 +117,7 @@ class Checks:
     def crashed(self, host: Host) -> None:
         """Keep the books."""
         self._stage.crashed(host)
+        self._naming.crashed(host)
 
     def started(self, host: Host, recovered: Recovered) -> None:
         """Let the observer know what is durable though nobody was told: a commit may survive the crash it ran into."""
@@ -126,14 +130,16 @@ class Checks:
         self._doubt.decided(host, effects)
 
     def stepped(self, host: Host) -> None:
-        """Nothing to check at every step; `snapshot` looks at whole stores."""
+        """Remember whom it reaches; `snapshot` looks at whole stores."""
+        self._naming.stepped(host)
 
     # Now and then.
 
     def snapshot(self) -> None:
-        """Check I3, I4, I5 and I7 on everything there is."""
+        """Check I3 to I7 on everything there is."""
         self._rings.check()
         self._reach.snapshot()
+        self._naming.snapshot()
         by_root: dict[int, tuple[Host, Replica]] = {}
         for host in self._world.hosts:
             heart = host.heart
@@ -183,6 +189,7 @@ class Checks:
             if ghosts:
                 problems.append(f"{host.name} has routes to {', '.join(ghosts)}, long without power")
             problems.extend(self._rings.unsaid(host))
+        problems.extend(self._naming.unfinished(hearts))
         return problems or self._reach.unreachable()
 
     def promises(self) -> None:

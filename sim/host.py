@@ -13,6 +13,7 @@ from core.config import Config, Recovered
 from core.effects import Answer, Effect, Persist
 from core.events import Event
 from core.messages import Message
+from core.naming.answers import NameAnswers
 from core.reconcile.objects import Op, OpResult
 from core.types import Instant, LinkId, RequestId
 from crdt.store import Store
@@ -124,6 +125,10 @@ class Host:
     """Armed timers, each with a number that tells it from its predecessors."""
     netns: dict[str, None] = field(default_factory=dict)
     """Network namespaces that exist."""
+    served: dict[str, NameAnswers] = field(default_factory=dict)
+    """What its name server answers, by name."""
+    is_serving: bool = False
+    """The name server has been told all names; before that, news are of no use to it."""
     is_write_due: bool = False
     """Commits that need no sync wait for company before they are written."""
     is_paused: bool = False

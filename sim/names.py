@@ -1,4 +1,4 @@
-"""What simulated hosts, namespaces and versions of the software are called."""
+"""What simulated hosts, namespaces, containers and versions of the software are called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from core.types import PeerName
 
 TODAY, NEXT = "", "next"
 """Versions of the software: the one that is tested, and one that is still to come; see `releases`."""
+
+DOMAIN = "weave.local."
+TOGETHER = f"all.{DOMAIN}"
+"""A name that all containers share."""
 
 
 def peer_name(index: int) -> PeerName:
@@ -27,3 +31,8 @@ def nat_address_of(index: int) -> str:
 def netns_of(container: str) -> str:
     """Return the path of a container's network namespace."""
     return f"/run/netns/{container}"
+
+
+def name_of(container: str) -> str:
+    """Return the name that a container has for itself."""
+    return f"{container}.{DOMAIN}"

@@ -21,7 +21,9 @@ from core.kinds import (
     FenceRecord,
     HomeRecord,
     LinkRecord,
+    NameRecord,
     PeerRecord,
+    PortRecord,
     RetiredRecord,
     RingClaim,
     SeedAccepted,
@@ -30,6 +32,7 @@ from core.kinds import (
     ShortIdRecord,
     TakeoverRecord,
     TargetRecord,
+    TextRecord,
     parse,
 )
 from core.messages import Deltas, Message, Routed, SpaceAsk
@@ -108,6 +111,12 @@ class Words:
                 return f"forget {' '.join(self.target(peer) for peer in peers)}"
             case events.RemovePeers(peers, force):
                 return f"rmpeer {'--force ' if force else ''}{' '.join(self.peer(peer) for peer in peers)}"
+            case events.NameAdd(container, name, _):
+                return f"dns-add {container} {name}"
+            case events.NameRemove(container, name, _):
+                return f"dns-remove {container} {name}"
+            case events.NameLookup(name):
+                return f"dns-lookup {name}"
             case events.Leave():
                 return "reset"
             case _:
@@ -143,6 +152,8 @@ class Words:
                 return f"{who} takes back {address_text(Address(int(second, 16)))} from {first}"
             case "att":
                 return f"{who} detaches {first}"
+            case "dns" | "srv" | "txt" if second:
+                return f"{who} takes back {first} from {second.partition('/')[0]}"
             case "target":
                 return f"{who} forgets {self.target(rest)}"
             case "seed":
@@ -228,6 +239,18 @@ def _attachment(_words: Words, who: str, key: str, body: AttachmentRecord) -> st
     return f"{who} attaches {key.split('/')[1]}{addresses}"
 
 
+def _name(_words: Words, who: str, _key: str, body: NameRecord) -> str:
+    return f"{who} names {address_text(Address(body.address))} of {body.container} {body.name}"
+
+
+def _port(_words: Words, who: str, _key: str, body: PortRecord) -> str:
+    return f"{who} says that {body.container} serves {body.service} at {body.name} on port {body.port}"
+
+
+def _text(words: Words, who: str, _key: str, body: TextRecord) -> str:
+    return words.plain(f"{who} says of {body.name}: {'; '.join(body.texts)}")
+
+
 def _target(words: Words, who: str, _key: str, body: TargetRecord) -> str:
     return f"{who} is to dial {words.target(body.name)}"
 
@@ -266,4 +289,7 @@ _FACTS: dict[type[Body], Callable[[Words, str, str, Any], str]] = {
     RetiredRecord: _retired,
     TakeoverRecord: _takeover,
     FenceRecord: _fence,
+    NameRecord: _name,
+    PortRecord: _port,
+    TextRecord: _text,
 }

@@ -12,7 +12,19 @@ import random
 from collections.abc import Callable
 
 from core.config import Config
-from core.effects import Answer, Dial, DumpKernel, Effect, Execute, Hangup, Note, Persist, Send, SetTimer
+from core.effects import (
+    Answer,
+    Dial,
+    DumpKernel,
+    Effect,
+    Execute,
+    Hangup,
+    Note,
+    Persist,
+    Send,
+    ServeNames,
+    SetTimer,
+)
 from core.events import (
     ContainerGone,
     Event,
@@ -20,6 +32,7 @@ from core.events import (
     KernelDumped,
     LinkDown,
     Misbehaved,
+    NamesAsked,
     OpsDone,
     Persisted,
     PersistFailed,
@@ -29,6 +42,7 @@ from core.events import (
 )
 from core.kinds import AttachmentRecord
 from core.messages import Message
+from core.naming.answers import NameAnswers
 from core.reconcile.objects import (
     Association,
     Done,
@@ -65,6 +79,8 @@ SYNC_US = (1_000, 15_000)
 """An fsync on a good and on a poor disk."""
 WRITE_US = (20, 200)
 """A transaction that is not synced."""
+SERVER_US = 30_000
+"""From the agent's start until its name server runs."""
 COMPANY_US = 200_000
 """How long a commit that need not be synced waits for company. Source: `adapters/journal.py`."""
 DUMP_US = (500, 5_000)
@@ -143,6 +159,7 @@ class World:
         entropy = random.Random(f"{self.seed}/life/{host.name}/{host.life}")
         host.heart = (host.make or self._make_heart)(host.config, recovered, entropy)
         self.apply(host, Started())
+        self.later(host, SERVER_US, NamesAsked())
         self._look_for_containers(host, host.life)
 
     def crash(self, host: Host, *, power: bool) -> None:
@@ -161,6 +178,8 @@ class World:
         host.is_paused, host.paused_until_us = False, 0
         host.backlog.clear()
         host.kernel.end_sleeve()
+        host.served.clear()
+        host.is_serving = False
         links, host.links = host.links, {}
         for connection, end in links.values():
             self.network.close(connection, end, silent=power)
@@ -301,6 +320,12 @@ class World:
             case DumpKernel():
                 life = host.life
                 self.schedule(host.entropy.randint(*DUMP_US), lambda: self._dump(host, life))
+            case ServeNames(names, is_whole):
+                if is_whole:
+                    host.served.clear()
+                    host.is_serving = True
+                for answers in names if host.is_serving else ():
+                    _serve(host, answers)
             case Answer():
                 if self.watcher is not None:
                     self.watcher.answered(host, effect)
@@ -431,6 +456,13 @@ class World:
             return None
 
         return fail
+
+
+def _serve(host: Host, answers: NameAnswers) -> None:
+    if answers == NameAnswers(answers.key):
+        host.served.pop(answers.key, None)
+    else:
+        host.served[answers.key] = answers
 
 
 def _add(total: dict[str, int], counts: dict[str, int]) -> None:

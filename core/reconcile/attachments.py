@@ -23,7 +23,7 @@ from core.reconcile.objects import Refused
 from core.reconcile.plan import attachment_of
 from core.reconcile.reconciler import Reconciler
 from core.status import AttachmentStatus
-from core.types import Cidr, RequestId, Subnet, cidr_of
+from core.types import Address, Cidr, RequestId, Subnet, cidr_of
 from crdt.fact import Origin
 
 CONTAINER_SIZE_MAX = 128
@@ -62,6 +62,16 @@ class AddressSource(Protocol):
         """Return what is held."""
 
 
+class NameRegistry(Protocol):
+    """What is needed of the registry of names."""
+
+    def attached(self, container: str, names: tuple[str, ...], addresses: tuple[Address, ...]) -> None:
+        """Give addresses names."""
+
+    def detached(self, container: str, addresses: tuple[Address, ...]) -> None:
+        """Take names off addresses."""
+
+
 @dataclass(slots=True)
 class Coming:
     """A request to attach."""
@@ -95,9 +105,10 @@ class Going:
 class Attachments:
     """All interfaces of this host's containers."""
 
-    def __init__(self, context: Context, allocator: AddressSource, reconciler: Reconciler) -> None:
+    def __init__(self, context: Context, allocator: AddressSource, reconciler: Reconciler, names: NameRegistry) -> None:
         self._context = context
         self._allocator = allocator
+        self._names = names
         self._reconciler = reconciler
         self._coming: dict[AttachmentId, Coming] = {}
         self._going: dict[AttachmentId, Going] = {}
@@ -161,6 +172,7 @@ class Attachments:
             self._context.refuse(event.request, text)
             return
         self._going[place] = Going(leaving, (event.request,))
+        self._names.detached(event.container, tuple(cidr_of(text).address for text in leaving))
         self._reconciler.dirty()
         self.settle()
 
@@ -227,6 +239,7 @@ class Attachments:
                 self._undo(place, coming)
             elif self._durable(place) == coming.record and self._is_up(place, coming.record):
                 del self._coming[place]
+                self._names.attached(place[0], coming.event.names, tuple(cidr.address for cidr in coming.got))
                 self._context.answer(coming.event.request, " ".join(str(cidr) for cidr in coming.got))
         for place, going in tuple(self._going.items()):
             if self._going.get(place) is going and self._has_let_go(place, going):

@@ -42,10 +42,9 @@ def name_steps(scene: Scene, name: str) -> tuple[str, tuple[Step, ...]]:
         headline += f"; {withheld} withheld"
     steps: list[Step] = []
     for said in hosts:
-        container = said.key.split("/")[2]
         target = address_text(Address(said.body.address))
         why = said.body.why + scene.heard(said, said.body.at_ms)
-        text = f"{scene.of(said.peer)} has it lead to {target} for {container} ({why})"
+        text = f"{scene.of(said.peer)} has it lead to {target} for {said.body.container} ({why})"
         steps += [Step(text, said.body.at_ms, said.cited), *_why_withheld(scene, said.peer)]
     for port in ports:
         record = port.body
@@ -83,8 +82,8 @@ def _earlier(scene: Scene, name: str) -> Iterator[Step]:
         if said.body.name.lower() == name
     ]
     for one in scene.deletions(lambda key: key.startswith(f"dns/{name}/")):
-        parts = one.fact.key.split("/")
-        text = f"{scene.of(one.origin.peer)} took it back from {parts[2]}"
+        container = one.fact.key.split("/")[2]
+        text = f"{scene.of(one.origin.peer)} took it back from {container}"
         found.append(Step(text, one.at_ms, cited(one.origin, one.fact.seq), 1))
     yield from sorted(found, key=lambda step: -step.at_ms)[:EARLIER_MAX]
     if scene.trouble:
@@ -93,4 +92,4 @@ def _earlier(scene: Scene, name: str) -> Iterator[Step]:
 
 def _earlier_text(scene: Scene, said: Said[NameRecord]) -> str:
     target = address_text(Address(said.body.address))
-    return f"before, {scene.of(said.peer)} had it lead to {target} for {said.key.split('/')[2]} ({said.body.why})"
+    return f"before, {scene.of(said.peer)} had it lead to {target} for {said.body.container} ({said.body.why})"

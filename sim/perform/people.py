@@ -13,7 +13,7 @@ from core.types import address_of as ip_of
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.host import Host
-from sim.names import address_of, netns_of
+from sim.names import TOGETHER, address_of, name_of, netns_of
 from sim.scene import Scene
 
 
@@ -39,7 +39,9 @@ def _attach(scene: Scene, action: actions.Attach) -> bool:
         return False
     host.netns[netns_of(name)] = None
     request = scene.asking(host, name, "attach")
-    scene.world.apply(host, AttachAsked(request, name, "ethwe", netns_of(name), (), True))
+    scene.world.apply(
+        host, AttachAsked(request, name, "ethwe", netns_of(name), (), True, names=(name_of(name), TOGETHER))
+    )
     return True
 
 

@@ -10,7 +10,7 @@ import pytest
 from core.board import Board
 from core.config import Config, Recovered
 from core.effects import Dial, Effect
-from core.events import DialFailed, Event, LinkDown, LinkUp, Started
+from core.events import DialFailed, Event, LinkDown, LinkUp, NamesAsked, Started
 from core.types import HostPort, Instant
 from crdt.fact import Origin
 from crdt.store import Store
@@ -30,7 +30,8 @@ class Listener:
         self._targets = config.targets
 
     def apply(self, event: Event, at: Instant) -> list[Effect]:
-        self.heard.append(event)
+        if not isinstance(event, NamesAsked):
+            self.heard.append(event)
         return [Dial(target) for target in self._targets] if isinstance(event, Started) else []
 
 

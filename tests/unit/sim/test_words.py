@@ -87,6 +87,19 @@ def said(change: Change) -> str:
             "ash attaches web with 10.32.0.64/24",
         ),
         (kinds.gone("att/web/ethwe", kinds.AttachmentRecord), "ash detaches web"),
+        (
+            kinds.put("dns/web.weave.local./web/1", kinds.NameRecord("web", "Web.weave.local.", LO, -1, "attach", 0)),
+            "ash names 10.32.0.64 of web Web.weave.local.",
+        ),
+        (kinds.gone("dns/web.weave.local./web/1", kinds.NameRecord), "ash takes back web.weave.local. from web"),
+        (
+            kinds.put("srv/a", kinds.PortRecord("web", "web.weave.local.", "_http._tcp", 80, 0, 0, -1, 0)),
+            "ash says that web serves _http._tcp at web.weave.local. on port 80",
+        ),
+        (
+            kinds.put("txt/web.weave.local./web", kinds.TextRecord("web", "web.weave.local.", ("a", "b"), -1, 0)),
+            "ash says of web.weave.local.: a; b",
+        ),
         (kinds.put("target/10.0.0.2", kinds.TargetRecord("10.0.0.2")), "ash is to dial birch"),
         (kinds.gone("target/10.0.0.2", kinds.TargetRecord), "ash forgets birch"),
         (kinds.put(f"retired/{BIRCH}", kinds.RetiredRecord(1, 7, 0, ())), "ash has removed birch"),

@@ -168,9 +168,11 @@ def test_a_name_says_who_registered_it_and_what_is_withheld(cluster: Cluster) ->
     for host, last in ((one, 1), (three, 2)):
         address = Address(address_of("10.32.0.0") + last)
         key = f"dns/web.weave.local./c{last}/{address:x}"
-        write(host, key, NameRecord("Web.weave.local.", address, -1, "dns-add", 4_000))
+        write(host, key, NameRecord(f"c{last}", "Web.weave.local.", address, -1, "dns-add", 4_000))
     write(
-        one, "srv/_http._tcp.web.weave.local./c1/80", PortRecord("web.weave.local.", "_http._tcp", 80, 0, 0, -1, 5_000)
+        one,
+        "srv/_http._tcp.web.weave.local./c1/80",
+        PortRecord("c1", "web.weave.local.", "_http._tcp", 80, 0, 0, -1, 5_000),
     )
     write(one, "txt/web.weave.local./c1", TextRecord("web.weave.local.", ("hello",), -1, 6_000))
     cluster.settle()
