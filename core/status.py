@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.config import Config
 from core.ipam.status import IpamStatus
 from core.mesh.status import MeshStatus
-from core.naming.status import NameStatus
+from core.naming.status import NameStatus, ServerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,5 @@ class Status:
     """Fingerprint of the whole store in hex; equal on hosts that have converged."""
     alarms: tuple[str, ...]
     """What somebody should look at, one line each."""
+    server: ServerStatus | None = None
+    """The name server, which only the shell knows."""

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
+
+from adapters.control.words import (
+    Failure,
+    Misuse,
+    ask_or_fail,
+    ask_raw,
+    ask_raw_or_fail,
+    bare,
+    container_of,
+    leading_addresses,
+    no_words,
+    quoted,
+    runtime_directory,
+    try_to_ask,
+)
 
 USAGE = """Usage:
 
@@ -19,15 +33,21 @@ weave launch        [options] [<peer> ...]
       reset         [--force]
       prime
 
-weave status        [targets | connections | peers | ipam]
+weave status        [targets | connections | peers | dns | ipam]
       report        [-f <format>]
       ps            [<container> ...]
       why           [--json] <address> | <name> | <peer> | <container>
-      at            <time> status [targets | connections | peers | ipam]
+      at            <time> status [targets | connections | peers | dns | ipam]
       at            <time> report [-f <format>] | ps [<container> ...] | why <...>
 
-weave attach        [<addr> ...] [--no-multicast-route] <container>
+weave attach        [<addr> ...] [--no-multicast-route] [--without-dns] <container>
       detach        [<addr> ...] <container>
+
+weave dns-add       [<ip> ...] <container> [-h <name>] | <ip> ... -h <name>
+                    [--ttl <seconds>] [--port _<service>._<protocol>=<port>] [--txt <text>]
+      dns-remove    [<ip> ...] <container> [-h <name>] | <ip> ... [-h <name>]
+      dns-lookup    <name>
+      dns-args
 
 weave connect       [--replace] [<peer> ...]
       forget        <peer> ...
@@ -41,21 +61,13 @@ where <peer>      = <ip address or host name>[:<port>]
       <time>      = 2026-11-25T10:15:00Z | 10:15[:30] (today, UTC) | -5m | 5m ago | <seconds since 1970>
       <container> = a Docker container, a process id, a network namespace by name or by path
 """
-ADDRESS = re.compile(r"(ip:|net:)?(\d{1,3}(\.\d{1,3}){3}/\d{1,2}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*/\d{1,3})|net:default")
 REMOVED = (
     *("run", "start", "restart", "launch-plugin", "stop-plugin"),
     *("launch-proxy", "stop-proxy", "launch-router", "stop-router"),
 )
 DEVICE = "ethwe"
+ATTACH_FLAGS = ("--no-multicast-route", "--without-dns")
 EXIT_RUNNING = 3
-
-
-class Failure(Exception):
-    """What the user is told before the command ends with status 1."""
-
-
-class Misuse(Exception):
-    """The words make no sense: usage is shown."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -139,13 +151,13 @@ def _agent(words: list[str]) -> int:
 def _stop(words: list[str]) -> int:
     from adapters.control import daemon
 
-    _no_words(words)
-    runtime = _runtime()
+    no_words(words)
+    runtime = runtime_directory()
     pid = daemon.running_pid(runtime)
     if pid is None:
         print("Weave is not running.", file=sys.stderr)
         return 0
-    _try_to_ask("POST", "/stop")
+    try_to_ask("POST", "/stop")
     daemon.end(pid)
     daemon.remove_pid(runtime)
     return 0
@@ -158,7 +170,7 @@ def _reset(words: list[str]) -> int:
         raise Misuse
     if os.geteuid() != 0:
         raise Failure("weave must be run as 'root' when run locally")
-    runtime = _runtime()
+    runtime = runtime_directory()
     # Port and bridge may be others than usual.
     settings = _settings(daemon.last_options(runtime))
     pid = daemon.running_pid(runtime)
@@ -168,8 +180,8 @@ def _reset(words: list[str]) -> int:
         raise Failure(text + "Re-launch weave before reset or use --force to override.")
     if pid is not None:
         if not words:
-            _ask("DELETE", "/peer")
-        _try_to_ask("POST", "/stop")
+            ask_or_fail("DELETE", "/peer")
+        try_to_ask("POST", "/stop")
         daemon.end(pid)
     from adapters import agent
     from adapters.journal_file import JournalError
@@ -182,8 +194,8 @@ def _reset(words: list[str]) -> int:
 
 
 def _prime(words: list[str]) -> int:
-    _no_words(words)
-    _ask("GET", "/ring")
+    no_words(words)
+    ask_or_fail("GET", "/ring")
     return 0
 
 
@@ -191,13 +203,13 @@ def _prime(words: list[str]) -> int:
 
 
 def _version(words: list[str]) -> int:
-    _no_words(words)
+    no_words(words)
     from adapters.control.client import NotRunning
     from core.config import Config
 
     print(f"weave script {Config.__dataclass_fields__['version'].default}")
     try:
-        print(f"weave {_ask_raw('GET', '/report?format=%7B%7B.Version%7D%7D')}")
+        print(f"weave {ask_raw('GET', '/report?format=%7B%7B.Version%7D%7D')}")
     except NotRunning:
         print(f"weave {Config.__dataclass_fields__['version'].default}")
     return 0
@@ -209,10 +221,10 @@ def _status(words: list[str]) -> int:
     from adapters.control.client import NotThere
 
     if not words:
-        print(f"\n{_ask('GET', '/status')}")
+        print(f"\n{ask_or_fail('GET', '/status')}")
         return 0
     try:
-        print(_ask_raw_or_fail("GET", f"/status/{_quoted(words[0])}"), end="")
+        print(ask_raw_or_fail("GET", f"/status/{quoted(words[0])}"), end="")
     except NotThere as error:
         raise Misuse(f"Invalid 'weave status' sub-command: {words[0]}") from error
     return 0
@@ -220,18 +232,18 @@ def _status(words: list[str]) -> int:
 
 def _report(words: list[str]) -> int:
     if not words:
-        print(_ask("GET", "/report"), end="")
+        print(ask_or_fail("GET", "/report"), end="")
         return 0
     if len(words) != 2 or words[0] != "-f":
         raise Misuse
-    print(_ask("GET", f"/report?format={_quoted(words[1])}"), end="")
+    print(ask_or_fail("GET", f"/report?format={quoted(words[1])}"), end="")
     return 0
 
 
 def _ps(words: list[str]) -> int:
     from adapters.control.ps import ps_lines
 
-    print("".join(f"{line}\n" for line in ps_lines(_ask("GET", "/ps"), words)), end="")
+    print("".join(f"{line}\n" for line in ps_lines(ask_or_fail("GET", "/ps"), words)), end="")
     return 0
 
 
@@ -247,7 +259,7 @@ def _look_back(verb: str, words: list[str]) -> int:
     from adapters.control import daemon, past_verbs
 
     try:
-        answer = past_verbs.VERBS[verb](words, _ask_raw, lambda: _settings(daemon.last_options(_runtime())))
+        answer = past_verbs.VERBS[verb](words, ask_raw, lambda: _settings(daemon.last_options(runtime_directory())))
     except past_verbs.BadWords as error:
         raise Misuse from error
     except past_verbs.NoAnswer as error:
@@ -260,28 +272,38 @@ def _look_back(verb: str, words: list[str]) -> int:
 
 
 def _attach(words: list[str]) -> int:
-    multicast = True
-    addresses, rest = _addresses(words)
-    while rest and rest[0].startswith("--"):
-        if rest[0] != "--no-multicast-route":
-            raise Misuse
-        multicast, rest = False, rest[1:]
+    addresses, rest = leading_addresses(words)
+    flags = [word for word in rest if word in ATTACH_FLAGS]
+    rest = [word for word in rest if word not in ATTACH_FLAGS]
     if len(rest) != 1:
         raise Misuse
-    container, netns = _container(rest[0])
-    form = [("container", container), ("ifname", DEVICE), ("netns", netns), ("multicast", str(multicast).lower())]
-    print(_bare(_ask("POST", "/attach", [*form, *(("address", address) for address in addresses)])))
+    container = container_of(rest[0])
+    multicast = str("--no-multicast-route" not in flags).lower()
+    form = [("container", container.name), ("ifname", DEVICE), ("netns", container.netns), ("multicast", multicast)]
+    if container.fqdn and "--without-dns" not in flags:
+        form.append(("name", container.fqdn))
+    print(bare(ask_or_fail("POST", "/attach", [*form, *(("address", address) for address in addresses)])))
     return 0
 
 
 def _detach(words: list[str]) -> int:
-    addresses, rest = _addresses(words)
+    addresses, rest = leading_addresses(words)
     if len(rest) != 1:
         raise Misuse
-    container, _ = _container(rest[0], must_exist=False)
-    form = [("container", container), ("ifname", DEVICE), *(("address", address) for address in addresses)]
-    print(_bare(_ask("POST", "/detach", form)))
+    container = container_of(rest[0], must_exist=False)
+    form = [("container", container.name), ("ifname", DEVICE), *(("address", address) for address in addresses)]
+    print(bare(ask_or_fail("POST", "/detach", form)))
     return 0
+
+
+def _name(verb: str) -> Callable[[list[str]], int]:
+    def run(words: list[str]) -> int:
+        from adapters.control import name_verbs
+
+        print(name_verbs.VERBS[verb](words), end="")
+        return 0
+
+    return run
 
 
 def _connect(words: list[str]) -> int:
@@ -290,14 +312,14 @@ def _connect(words: list[str]) -> int:
     if not words or any(peer.startswith("-") for peer in peers):
         raise Misuse
     form = [("peer", peer) for peer in peers]
-    _ask("POST", "/connect", [*form, ("replace", "true")] if replace else form)
+    ask_or_fail("POST", "/connect", [*form, ("replace", "true")] if replace else form)
     return 0
 
 
 def _forget(words: list[str]) -> int:
     if not words:
         raise Misuse
-    _ask("POST", "/forget", [("peer", peer) for peer in words])
+    ask_or_fail("POST", "/forget", [("peer", peer) for peer in words])
     return 0
 
 
@@ -306,10 +328,10 @@ def _rmpeer(words: list[str]) -> int:
     names = [word for word in words if word != "--force"]
     if not names:
         raise Misuse
-    also = "".join(f"&also={_quoted(name)}" for name in names[1:])
+    also = "".join(f"&also={quoted(name)}" for name in names[1:])
     if sys.stderr.isatty():
         print("asking all peers that may own addresses from there ...", file=sys.stderr)
-    print(_ask("DELETE", f"/peer/{_quoted(names[0])}?force={str(force).lower()}{also}").rstrip("\n"))
+    print(ask_or_fail("DELETE", f"/peer/{quoted(names[0])}?force={str(force).lower()}{also}").rstrip("\n"))
     return 0
 
 
@@ -326,46 +348,6 @@ def _sim(words: list[str]) -> int:
 
 
 # Helpers.
-
-
-def _ask(method: str, path: str, form: list[tuple[str, str]] | None = None) -> str:
-    """Return the agent's answer. Raises: Failure with its words."""
-    from adapters.control.client import Refused
-
-    try:
-        return _ask_raw_or_fail(method, path, form)
-    except Refused as error:
-        raise Failure(str(error)) from error
-
-
-def _ask_raw_or_fail(method: str, path: str, form: list[tuple[str, str]] | None = None) -> str:
-    """Return the agent's answer. Raises: Failure when there is no agent, client.Refused."""
-    from adapters.control.client import NotRunning
-
-    try:
-        return _ask_raw(method, path, form)
-    except NotRunning as error:
-        raise Failure(str(error)) from error
-
-
-def _ask_raw(method: str, path: str, form: list[tuple[str, str]] | None = None) -> str:
-    from adapters.control.client import ask
-
-    return ask(_runtime() / "control.sock", method, path, form or ())
-
-
-def _try_to_ask(method: str, path: str) -> None:
-    """Ask, where no answer is an answer, too: what follows does not depend on it."""
-    from adapters.control.client import NotRunning, Refused
-
-    try:
-        _ask_raw(method, path)
-    except (NotRunning, Refused):
-        return
-
-
-def _runtime() -> Path:
-    return Path(os.environ.get("WEAVE_RUNTIME_DIR") or "/var/run/weave")
 
 
 def _password(verb: str, words: list[str]) -> tuple[str, list[str]]:
@@ -400,72 +382,6 @@ def _show_options() -> int:
     return 0
 
 
-def _addresses(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split words into leading addresses and the rest."""
-    count = 0
-    while count < len(words) and ADDRESS.fullmatch(words[count]):
-        count += 1
-    return words[:count], words[count:]
-
-
-def _container(word: str, *, must_exist: bool = True) -> tuple[str, str]:
-    """Return identity and namespace path of a container. Raises: Failure when there is none."""
-    if "/" in word:
-        found = re.fullmatch(r"/proc/(\d+)/ns/net", word)
-        name, path = (f"pid-{found[1]}" if found else word.rstrip("/").rpartition("/")[2]), os.path.abspath(word)
-    elif os.path.exists(f"/run/netns/{word}"):
-        name, path = word, f"/run/netns/{word}"
-    elif word.isdigit():
-        name, path = f"pid-{word}", f"/proc/{word}/ns/net"
-    else:
-        return _docker_container(word, must_exist=must_exist)
-    if must_exist and not os.path.exists(path):
-        raise Failure(f"there is no network namespace {path}: start the container first")
-    if must_exist and os.path.samefile(path, "/proc/self/ns/net"):
-        raise Failure(
-            "Container is running in the host network namespace, and therefore cannot be\n"
-            "connected to weave - perhaps the container was started with --net=host"
-        )
-    return name, path
-
-
-def _docker_container(word: str, *, must_exist: bool) -> tuple[str, str]:
-    from adapters.control.client import NotRunning, Refused, ask
-
-    sock = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
-    import json
-
-    try:
-        found = json.loads(ask(Path(sock), "GET", f"/containers/{_quoted(word)}/json"))
-    except (NotRunning, Refused, ValueError) as error:
-        if not must_exist:
-            return word, ""
-        text = f"Error: No such container: {word}: it is no namespace in /run/netns"
-        raise Failure(f"{text}, no process id, and no Docker container ({error})") from error
-    pid = found["State"]["Pid"]
-    if not pid and must_exist:
-        raise Failure(f"Container {word} is not running; start it first")
-    if pid and os.path.samefile(f"/proc/{pid}/ns/net", "/proc/self/ns/net"):
-        return _container(f"/proc/{pid}/ns/net")
-    return str(found["Id"]), f"/proc/{pid}/ns/net"
-
-
-def _bare(cidrs: str) -> str:
-    """Return addresses without their prefix lengths."""
-    return " ".join(cidr.partition("/")[0] for cidr in cidrs.split())
-
-
-def _quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
-
-
-def _no_words(words: list[str]) -> None:
-    if words:
-        raise Misuse
-
-
 def _usage(text: str, status: int) -> int:
     print(f"{text}\n{USAGE}" if text else USAGE, file=sys.stderr, end="")
     return status
@@ -485,6 +401,10 @@ _VERBS = {
     "why": _why,
     "attach": _attach,
     "detach": _detach,
+    "dns-add": _name("dns-add"),
+    "dns-remove": _name("dns-remove"),
+    "dns-lookup": _name("dns-lookup"),
+    "dns-args": _name("dns-args"),
     "connect": _connect,
     "forget": _forget,
     "rmpeer": _rmpeer,

@@ -19,6 +19,7 @@ from adapters.control import text
 from adapters.control.looking import Looking
 from adapters.control.looking_back import ps_text
 from adapters.control.metrics import Metrics
+from adapters.control.name_routes import NameRoutes
 from adapters.control.report import report
 from adapters.control.template import TemplateError, render
 from adapters.mesh.transport import parse_target
@@ -161,6 +162,7 @@ class ControlServer:
             ("GET", "/status/targets", self._shower(text.targets_text)),
             ("GET", "/status/connections", self._shower(text.connections_text)),
             ("GET", "/status/peers", self._shower(text.peers_text)),
+            ("GET", "/status/dns", self._shower(text.dns_text)),
             ("GET", "/status/ipam", self._shower(text.ipam_text)),
             ("GET", "/report", self._show_report),
         ]
@@ -206,6 +208,7 @@ class ControlServer:
             ("GET", "/ipinfo/defaultsubnet", self._show_default_subnet),
             ("DELETE", "/peer", self._commander(lambda _: Leave(), empty=True)),
             ("DELETE", "/peer/{id}", self._remove_peers),
+            *NameRoutes(self._settings, self._describe, self._carry_out).routes(),
             ("GET", "/ps", self._show_attachments),
             ("POST", "/attach", self._attach),
             ("POST", "/detach", self._detach),
@@ -270,8 +273,9 @@ class ControlServer:
         addresses = tuple(str(address) for address in form.getall("address", []))
         container, ifname, netns = (str(form.get(name, "")) for name in ("container", "ifname", "netns"))
         multicast = str(form.get("multicast", "true")) == "true"
+        names = tuple(str(name) for name in form.getall("name", []))
         reply = await self._reply(
-            lambda number: AttachAsked(number, container, ifname, netns, addresses, multicast_route=multicast)
+            lambda number: AttachAsked(number, container, ifname, netns, addresses, multicast, names)
         )
         return _answer(reply)
 

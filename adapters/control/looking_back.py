@@ -38,6 +38,7 @@ PARTS: dict[str, Callable[[Status], str]] = {
     "targets": text.targets_text,
     "connections": text.connections_text,
     "peers": text.peers_text,
+    "dns": text.dns_text,
     "ipam": text.ipam_text,
 }
 

@@ -45,6 +45,10 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily("weave_alarms", "Lines under `alarms` in `weave status`.", len(status.alarms))
         yield GaugeMetricFamily("weave_kernel_troubles", "Kernel objects that cannot be had.", len(status.kernel))
         yield GaugeMetricFamily("weave_facts", "Live facts held, of all peers.", status.facts)
+        ours = sum(entry.peer == status.config.peer for entry in status.names)
+        yield GaugeMetricFamily("weave_dns_entries", "Number of DNS entries.", ours)
+        withheld = sum(not entry.is_present for entry in status.names)
+        yield GaugeMetricFamily("weave_dns_withheld", "DNS entries of hosts that are out of reach.", withheld)
         yield from self._drops()
         if ipam is None:
             return

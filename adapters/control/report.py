@@ -6,6 +6,7 @@ from typing import Any
 
 from core.counters import Counters
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
+from core.naming.status import NameStatus
 from core.status import Status
 from core.types import address_text
 
@@ -23,6 +24,8 @@ def report(status: Status, counters: Counters) -> dict[str, Any]:
     }
     if status.ipam is not None:
         found["IPAM"] = _ipam(status)
+    if status.config.dns:
+        found["DNS"] = _dns(status)
     found["Weavenet"] = {**_ours(status), "Dropped": _dropped(counters)}
     return found
 
@@ -107,6 +110,29 @@ def _ipam(status: Status) -> dict[str, Any]:
         ],
         "PendingClaims": claims,
         "PendingAllocates": allocates,
+    }
+
+
+def _dns(status: Status) -> dict[str, Any]:
+    server = status.server
+    return {
+        "Domain": status.config.domain,
+        "Upstream": [] if server is None else list(server.upstreams),
+        "Address": "" if server is None or not server.addresses else server.addresses[0],
+        "TTL": status.config.dns_ttl_s,
+        "Entries": [name_entry(entry) for entry in status.names if entry.is_present],
+    }
+
+
+def name_entry(entry: NameStatus) -> dict[str, Any]:
+    """Return one address of a name. There are no tombstones here, and no versions."""
+    return {
+        "Hostname": entry.name,
+        "Origin": entry.peer,
+        "ContainerID": entry.container,
+        "Address": address_text(entry.address),
+        "Version": 0,
+        "Tombstone": 0,
     }
 
 

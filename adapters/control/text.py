@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from core.ipam.status import OwnerStatus, PartStatus
 from core.ipam.universe import amount
 from core.mesh.status import ConnectionStatus
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN
+from core.naming.status import NameStatus
 from core.status import Status
+from core.types import address_text
 
 STATES = ("established", "pending", "retrying", "failed", "connecting")
 LABEL_WIDTH = 15
@@ -26,6 +29,8 @@ def status_text(status: Status) -> str:
                 ("DefaultSubnet", status.ipam.default_subnet),
             )
         )
+    if status.config.dns:
+        blocks.append(_block(*_dns(status)))
     if status.alarms:
         blocks.append(_block(("Service", "alarms"), *(("Alarm", alarm) for alarm in status.alarms)))
     if status.kernel:
@@ -56,6 +61,18 @@ def peers_text(status: Status) -> str:
     return _lines(lines)
 
 
+def dns_text(status: Status) -> str:
+    """Return one line per address of a name that is answered; names of hosts that are cut off come after a blank line.
+
+    Columns are name without domain, address, container and peer.
+    """
+    if not status.config.dns:
+        return ""
+    present = [_name(entry, status.config.domain) for entry in status.names if entry.is_present]
+    withheld = [_name(entry, status.config.domain) for entry in status.names if not entry.is_present]
+    return _lines([*present, *(["", *(f"{line} - withheld: unreachable!" for line in withheld)] if withheld else [])])
+
+
 def ipam_text(status: Status) -> str:
     """Return each owner of addresses with its share, of each family; nothing while there is no ring.
 
@@ -79,6 +96,25 @@ def _owner_line(owner: OwnerStatus, index: int, part: PartStatus, whole: str, *,
     info = f"({active} active)" if is_us else "" if owner.is_reachable else "- unreachable!"
     name = f"{owner.peer}({owner.nickname})"
     return f"{name:<37} {amount(count):>8} IPs ({100 * count / part.size:04.1f}% of {whole}) {info}"
+
+
+def _name(entry: NameStatus, domain: str) -> str:
+    name = entry.name[: -len(domain) - 1]
+    return f"{name:<12} {address_text(entry.address):<15} {entry.container:<12.12} {entry.peer}"
+
+
+def _dns(status: Status) -> Iterator[tuple[str, str]]:
+    config, server = status.config, status.server
+    yield "Service", "dns"
+    yield "Domain", config.domain
+    if server is not None:
+        yield "Upstream", ", ".join(server.upstreams)
+    yield "TTL", str(config.dns_ttl_s)
+    yield "Entries", str(sum(entry.is_present for entry in status.names))
+    if server is not None:
+        yield "Address", ", ".join(server.addresses) or "none yet"
+        if server.trouble:
+            yield "Trouble", server.trouble
 
 
 def _router(status: Status) -> str:

@@ -27,3 +27,15 @@ class NameStatus:
     """What led to it."""
     at_ms: int
     """When, on the writer's wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """The name server of a host."""
+
+    addresses: tuple[str, ...]
+    """`ip:port` where it is asked; empty while there is no address."""
+    upstreams: tuple[str, ...]
+    """Whom it asks for names that are not ours, as `ip:port`."""
+    trouble: str = ""
+    """Why it does not serve; empty when it does."""

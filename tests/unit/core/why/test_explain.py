@@ -174,7 +174,7 @@ def test_a_name_says_who_registered_it_and_what_is_withheld(cluster: Cluster) ->
         "srv/_http._tcp.web.weave.local./c1/80",
         PortRecord("c1", "web.weave.local.", "_http._tcp", 80, 0, 0, -1, 5_000),
     )
-    write(one, "txt/web.weave.local./c1", TextRecord("web.weave.local.", ("hello",), -1, 6_000))
+    write(one, "txt/web.weave.local./c1", TextRecord("c1", "web.weave.local.", ("hello",), -1, 6_000))
     cluster.settle()
     for host in (one, two):
         unlink(host, three)
