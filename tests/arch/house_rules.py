@@ -33,8 +33,8 @@ CLUSTER_ENGINE = "sim/campaign/shards.py"
 """Campaigns may run on a Dask cluster, which is an optional extra: imported only when one is asked for."""
 COMPOSITION_ROOT = "adapters/agent.py"
 """The one adapter that sees the datapath."""
-ENTRY_POINTS = ("adapters/control/cli.py",)
-"""Must start in milliseconds: at module level only the standard library."""
+ENTRY_POINTS = ("adapters/control/cli.py", "adapters/control/words.py")
+"""Must start in milliseconds: at module level only the standard library, and each other."""
 
 # fmt: off
 BANNED_MODULES = frozenset((
@@ -115,7 +115,8 @@ def _is_exception(path: str, top: str, item: Import) -> bool:
 
 def _entry_point_problems(tree: ast.AST) -> Iterator[Problem]:
     for item in imports_of(tree):
-        if not item.is_lazy and item.module.split(".", 1)[0] not in sys.stdlib_module_names:
+        is_quick = item.module.replace(".", "/") + ".py" in ENTRY_POINTS
+        if not item.is_lazy and not is_quick and item.module.split(".", 1)[0] not in sys.stdlib_module_names:
             yield item.line, f"{item.module} is imported at module level; this file must start in milliseconds"
 
 

@@ -34,6 +34,11 @@ STATUS = """\
          Status: ready
           Range: 10.32.0.0/24
   DefaultSubnet: 10.32.0.0/24
+
+        Service: dns
+         Domain: weave.local.
+            TTL: 1
+        Entries: 0
 """
 
 
@@ -91,7 +96,8 @@ def test_the_report_has_the_fields_that_templates_name() -> None:
     assert found["IPAM"]["RangeNumIPs"] == 256
     assert found["IPAM"]["ActiveIPs"] == 1
     assert found["IPAM"]["Entries"][0]["Token"] == "10.32.0.0"
-    assert "DNS" not in found, "what is off is left out"
+    assert found["DNS"]["Domain"] == "weave.local."
+    assert "Proxy" not in found, "what is off is left out"
 
 
 def test_metrics_go_by_their_old_names() -> None:
