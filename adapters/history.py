@@ -93,7 +93,7 @@ class History:
                 self._guarded(self._open)
             self._guarded(lambda: self._begin_segment(at_ms))
             return
-        news = [found for when_ms, persist in commits if (found := self._news(when_ms, persist)) is not None]
+        news = self._news(commits)
         if not news:
             return
         is_long = self._size - self._base >= max(self._size_max // SEGMENTS, self._base)
@@ -110,10 +110,20 @@ class History:
             self._database.close()
             self._database = None
 
-    def _news(self, at_ms: int, persist: Persist) -> News | None:
-        """Return what of a commit was new when this batch began."""
-        deltas = [delta for delta in persist.deltas if delta.head.seq > self._heads.get(delta.origin, (0, 0))[0]]
-        return (at_ms, deltas, persist.dropped) if deltas or persist.dropped else None
+    def _news(self, commits: Sequence[tuple[int, Persist]]) -> list[News]:
+        """Return what of commits was new to the journal."""
+        held: dict[Origin, int] = {}
+        found: list[News] = []
+        for at_ms, persist in commits:
+            deltas = []
+            for delta in persist.deltas:
+                if delta.head.seq > held.get(delta.origin, self._heads.get(delta.origin, (0, 0))[0]):
+                    deltas.append(delta)
+                    held[delta.origin] = delta.head.seq
+            held.update(dict.fromkeys(persist.dropped, 0))
+            if deltas or persist.dropped:
+                found.append((at_ms, deltas, persist.dropped))
+        return found
 
     def _append(self, news: list[News]) -> None:
         database = self._database

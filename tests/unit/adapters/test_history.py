@@ -74,6 +74,11 @@ def test_the_past_is_as_it_was_at_every_moment(host: Host, monkeypatch: pytest.M
         origin = entropy.choice(origins)
         if number % 97 == 0 and host.store.drop(origin):
             host.commit(number, dropped=(origin,))
+        elif number % 31 == 0:
+            # So much was said that deletions are forgotten: the stream comes whole, as to one who was away.
+            gone = [Change(f"k{key}", "kind.1", None) for key in range(90)]
+            host.store.write(origin, [*gone, Change("k1", "kind.1", b"again")])
+            host.commit(number, host.store.delta_for(origin, 0))
         else:
             host.say(number, f"k{entropy.randrange(90)}", entropy.choice((None, bytes(entropy.randrange(200)))), origin)
         if number % 211 == 0:
@@ -90,6 +95,18 @@ def test_a_restart_with_nothing_new_costs_nothing(host: Host) -> None:
     host.say(10, "a")
     for at_ms in range(20, 30):
         host.restart(at_ms)
+    with sqlite3.connect(host.path) as database:
+        assert database.execute("SELECT count(*) FROM segments").fetchone()[0] == 1
+
+
+def test_what_is_forgotten_and_heard_again_at_once_is_held(host: Host) -> None:
+    host.say(10, "a")
+    whole = host.store.delta_for(OTHER, 0)
+    commits = (Persist(Ticket(1), (), (OTHER,), sync=True), Persist(Ticket(2), (whole,), (), sync=True))
+    host.history.learn([(20, commit) for commit in commits])
+    assert host.at(25) == host.store
+    host.restart(30)
+    assert host.at(30) == host.store
     with sqlite3.connect(host.path) as database:
         assert database.execute("SELECT count(*) FROM segments").fetchone()[0] == 1
 

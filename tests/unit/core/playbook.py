@@ -52,6 +52,7 @@ class Playbook:
     def __init__(self, wanted: Config | None = None, streams: tuple[Delta, ...] = (), incarnation: int = 1) -> None:
         wanted = wanted or config()
         self.now_ms = 1_000
+        self.wall_ms = 0
         self.replica = Replica(wanted, Recovered(Origin(wanted.peer, incarnation), streams), random.Random(1))
         self.is_disk_well = True
 
@@ -60,7 +61,7 @@ class Playbook:
 
     def happens(self, event: Event) -> list[Effect]:
         """Apply an event, and confirm what it persists."""
-        effects = self.replica.apply(event, Instant(self.now_ms, 0))
+        effects = self.replica.apply(event, Instant(self.now_ms, self.wall_ms))
         found = list(effects)
         for effect in effects:
             if isinstance(effect, Persist) and self.is_disk_well:

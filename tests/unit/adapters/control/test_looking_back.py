@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,12 @@ def test_status_is_as_it_was(path: Path) -> None:
     assert "Peers: 2 (with 2 established connections)" in linked
     assert "Connections: 0\n" in cut
     assert "Status: ready" in early
+
+
+def test_the_range_is_that_of_then(path: Path) -> None:
+    for universe in (None, subnet_of("10.99.0.0/16")):
+        moved = replace(CONFIG, universe=universe)
+        assert "Range: 10.32.0.0/24" in at(moved, path, NOW_MS, f"{DAY_MS // 1000 + 35}", "status", "")
 
 
 def test_the_parts_of_status_are_as_they_were(path: Path) -> None:

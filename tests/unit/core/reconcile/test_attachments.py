@@ -99,6 +99,21 @@ def test_attaching_again_says_the_same_and_adds_what_is_new() -> None:
     assert bench.record.addresses == ("10.32.0.1/24", "192.168.7.7/24")
 
 
+def test_a_record_keeps_the_time_until_something_changes() -> None:
+    bench = Bench()
+    bench.book.wall_ms = 1_000
+    bench.attach()
+    bench.book.wall_ms = 2_000
+    bench.attach(number=2)
+    assert bench.record is not None
+    assert (bench.record.why, bench.record.at_ms) == ("attach", 1_000)
+    bench.attach("192.168.7.7/24", number=3)
+    assert bench.record.at_ms == 2_000
+    bench.book.wall_ms = 3_000
+    bench.detach("ip:192.168.7.7/24", number=4)
+    assert (bench.record.why, bench.record.at_ms) == ("detach", 3_000)
+
+
 def test_detaching_takes_addresses_and_with_the_last_the_interface() -> None:
     bench = Bench()
     bench.attach("net:default", "192.168.7.7/24")
