@@ -138,7 +138,6 @@ class History:
             rows.append((number, at_ms, body))
             for delta in deltas:
                 touched[delta.origin] = (delta.head.seq, delta.head.fingerprint)
-                gone.pop(delta.origin, None)
             for origin in dropped:
                 touched.pop(origin, None)
                 gone[origin] = None
