@@ -42,7 +42,7 @@ def _read(text: str, now_ms: int) -> int | None:
     if today is not None:
         hours, minutes, seconds = (int(part or 0) for part in today.groups())
         return now_ms - now_ms % 86_400_000 + (hours * 3_600 + minutes * 60 + seconds) * 1000 + 999
-    if re.fullmatch(r"\d{9,11}(\.\d{1,6})?", text):
+    if re.fullmatch(r"\d{9,11}(\.\d{1,9})?", text):
         return int(float(text) * 1000) + (0 if "." in text else 999)
     if not re.match(r"\d{4}-\d\d-\d\d", text):
         return None
