@@ -105,7 +105,9 @@ def why_text(found: Explanation) -> str:
         when = utc_text(step.at_ms) if step.at_ms else ""
         cited = f"  [{step.fact}]" if step.fact else ""
         lines.append(f"  {when:<19}  {'  ' * step.depth}{step.text}{cited}")
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    # What peers write may hold anything; a terminal gets what can be printed.
+    shown = ("".join(sign if sign.isprintable() else "?" for sign in line.rstrip()) for line in lines)
+    return "".join(f"{line}\n" for line in shown)
 
 
 def why_json(found: Explanation) -> str:

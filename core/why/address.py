@@ -12,7 +12,7 @@ from core.ipam.ring import Ring, is_sound, rank_of
 from core.ipam.universe import Universe
 from core.kinds import NOBODY, AddressRecord, AttachmentRecord, RetiredRecord, RingClaim, SeedAccepted
 from core.types import Address, address_text, cidr_of
-from core.why.scene import Said, Scene, Step, cited, span_text
+from core.why.scene import Said, Scene, Step, cited, place_of, span_text
 from crdt.fact import Origin
 
 WITNESSES_MAX = 3
@@ -49,7 +49,7 @@ def _holder(said: Said[AddressRecord]) -> tuple[str, str]:
 
 
 def _user(said: Said[AttachmentRecord]) -> tuple[str, str]:
-    return said.peer, said.key.split("/", 2)[1]
+    return said.peer, place_of(said.key)[0]
 
 
 def _carries(record: AttachmentRecord, address: Address) -> bool:
@@ -76,7 +76,7 @@ def _given(scene: Scene, said: Said[AddressRecord]) -> Iterator[Step]:
 
 
 def _attached(scene: Scene, said: Said[AttachmentRecord]) -> Iterator[Step]:
-    _, container, ifname = said.key.split("/", 2)
+    container, ifname = place_of(said.key)
     record = said.body
     yield Step(
         f"{container} has it on {ifname}, MAC {record.mac}, on {scene.of(said.peer)} ({record.why})",

@@ -18,7 +18,7 @@ from core.why.address import address_steps
 from core.why.history import Learnt
 from core.why.names import absolute, name_steps, names
 from core.why.peers import peer_steps
-from core.why.scene import Scene, Step
+from core.why.scene import Scene, Step, place_of
 
 QUESTION_SIZE_MAX = 300
 """Characters; nothing that can be asked for is longer."""
@@ -125,7 +125,7 @@ def _address_of_cidr(what: str) -> Address:
 
 
 def _idents(scene: Scene) -> tuple[str, ...]:
-    found = dict.fromkeys(said.key.split("/", 2)[1] for said in scene.live(AttachmentRecord))
+    found = dict.fromkeys(place_of(said.key)[0] for said in scene.live(AttachmentRecord))
     found.update(dict.fromkeys(ident_of(said.key) for said in scene.live(AddressRecord)))
     return tuple(found)
 
@@ -139,7 +139,7 @@ def _containers(what: str, scene: Scene) -> tuple[str, ...]:
         return tuple(begun) if len(begun) == 1 else ()
     # It may have been one; the history knows.
     gone = (one.fact.key.split("/") for one in scene.told())
-    return (what,) if any(parts[0] in ("ip", "att") and parts[1] == what for parts in gone) else ()
+    return (what,) if any(parts[0] in ("ip", "att") and parts[1:2] == [what] for parts in gone) else ()
 
 
 def _container_steps(scene: Scene, ident: str) -> tuple[str, tuple[Step, ...]]:
@@ -147,7 +147,7 @@ def _container_steps(scene: Scene, ident: str) -> tuple[str, tuple[Step, ...]]:
     hosts: dict[str, None] = {}
     found: dict[Address, None] = {}
     for said in scene.live(AttachmentRecord):
-        _, container, ifname = said.key.split("/", 2)
+        container, ifname = place_of(said.key)
         if container == ident:
             hosts[scene.of(said.peer)] = None
             shown = " ".join(said.body.addresses)

@@ -171,6 +171,12 @@ def cited(origin: Origin, seq: int) -> str:
     return f"{origin.peer}@{origin.incarnation} #{seq}"
 
 
+def place_of(key: str) -> tuple[str, str]:
+    """Return container and interface of an attachment's key; any key has some, for anybody may write any."""
+    container, _, ifname = key.removeprefix("att/").partition("/")
+    return container, ifname
+
+
 def span_text(lo: int, hi: int) -> str:
     """Write a range with its last address."""
     first = address_text(Address(lo))

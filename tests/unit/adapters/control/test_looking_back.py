@@ -172,6 +172,13 @@ def test_why_now_tells_who_had_it_before(path: Path) -> None:
     assert (read["kind"], read["steps"][0]["at_ms"]) == ("address", DAY_MS + 60_000)
 
 
+def test_what_cannot_be_printed_is_not(path: Path, tmp_path: Path) -> None:
+    diary = Diary(tmp_path / "other.db")
+    diary.write(1, OTHER, put(peer_key(), PeerRecord("a\x1b[2J\nb", "0.1.0", 6783, 0)))
+    text = why_text(why(CONFIG, None, NOW_MS, diary.streams(), OTHER))
+    assert text.startswith("a?[2J?b (7e:00:00:00:00:02) cannot be reached from here\n")
+
+
 def test_why_needs_no_history(path: Path, tmp_path: Path) -> None:
     diary = Diary(tmp_path / "other.db")
     diary.write(1, ME, put(peer_key(), PeerRecord("ann", "0.1.0", 6783, 0)))

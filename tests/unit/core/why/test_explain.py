@@ -245,6 +245,22 @@ def test_what_is_unknown_says_what_was_searched_and_what_is_near(cluster: Cluste
     ]
 
 
+def test_facts_that_make_no_sense_hurt_nobody(cluster: Cluster) -> None:
+    one, two, _ = cluster.hosts
+    attached = AttachmentRecord("m", ("no address", "10.32.0.5/26"), "/n", True, "attach", -1)
+    for key in ("att", "att/", "att/a", "ip/x", "dns", "dns/web", "dns/web.weave.local./c"):
+        write(one, key, attached)
+    for key in ("ip", "ip/", "ip/a", "x"):
+        write(one, key + "2", AddressRecord(address_of("10.32.0.5"), 999, "w" * 500, 1 << 62))
+    for key, address in (("dns3", -5), ("dns/4", 1 << 127), ("dns/web/5", 1 << 129)):
+        write(one, key, NameRecord("web.weave.local.", address, -1, "dns-add", -(1 << 62)))
+    cluster.settle()
+    for word in ("10.32.0.5", "web", "h1", "a", "att", "ip2", "unknown"):
+        told = (learnt(one, 900, 1_000, "att", None), learnt(one, 901, 1_000, "ip", None))
+        assert explain(word, past_of(two), told).headline
+    assert "-5, which is no address" in why(two, "web").headline
+
+
 @pytest.mark.parametrize(
     "word", ["", "x" * 10_000, "\0", "10.32.0.1/99", "::", "1.2.3.4.5", "a\nb", "/", "ip/", "é" * 200]
 )
