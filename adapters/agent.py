@@ -30,6 +30,7 @@ from core.counters import Counters
 from core.effects import Ok, Refusal
 from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, Started
 from core.replica import Replica
+from core.status import Status
 from core.types import IPV6, RequestId
 from datapath.driver import KernelDriver
 from datapath.observe import Monitor
@@ -120,7 +121,7 @@ class _Agent:
         control = ControlServer(
             settings,
             ask=self._ask,
-            describe=lambda: self._replica.describe(now()),
+            describe=lambda: self._describe(journal),
             store=lambda: self._replica.store,
             count=lambda: self._count(driver),
             stop=loop.stop,
@@ -160,6 +161,11 @@ class _Agent:
             loop.close()
             if recorder is not None:
                 recorder.close()
+
+    def _describe(self, journal: Journal) -> Status:
+        """Return the status, with what is wrong outside the heart."""
+        status, trouble = self._replica.describe(now()), journal.history_trouble
+        return replace(status, alarms=(*status.alarms, trouble)) if trouble else status
 
     def _ask(self, make: Callable[[RequestId], Event]) -> tuple[asyncio.Future[Ok | Refusal], Callable[[], None]]:
         """Ask the replica something; return its answer to come, and how to want it no more."""

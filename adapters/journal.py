@@ -76,8 +76,7 @@ class Journal:
         clock: Callable[[], Instant],
         history: History | None = None,
     ) -> None:
-        trouble = "" if history is None else history.trouble
-        self.recovered_notes = opened.notes + ((f"nothing is added to the history: {trouble}",) if trouble else ())
+        self.recovered_notes = opened.notes
         """What was wrong with the file at start, for the log."""
         self._file = opened.file
         self._history = history
@@ -139,6 +138,12 @@ class Journal:
             self._queue_size += size
             self._is_urgent = self._is_urgent or persist.sync
             self._changed.notify()
+
+    @property
+    def history_trouble(self) -> str:
+        """Return why the history grows no more, for people; empty while it does, or when none is wanted."""
+        trouble = "" if self._history is None else self._history.trouble
+        return f"nothing is added to the history: {trouble}" if trouble else ""
 
     def close(self) -> None:
         """Write what waits, then let the file go. Blocks for as long as the disk takes."""
