@@ -117,7 +117,7 @@ def test_status_is_as_it_was(path: Path) -> None:
 
 
 def test_the_range_is_that_of_then(path: Path) -> None:
-    for universe in (None, subnet_of("10.99.0.0/16")):
+    for universe in (None, universe_of("10.99.0.0/16")):
         moved = replace(CONFIG, universe=universe)
         assert "Range: 10.32.0.0/24" in at(moved, path, NOW_MS, f"{DAY_MS // 1000 + 35}", "status", "")
 
