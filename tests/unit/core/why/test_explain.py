@@ -253,7 +253,7 @@ def test_facts_that_make_no_sense_hurt_nobody(cluster: Cluster) -> None:
     for key in ("ip", "ip/", "ip/a", "x"):
         write(one, key + "2", AddressRecord(address_of("10.32.0.5"), 999, "w" * 500, 1 << 62))
     for key, address in (("dns3", -5), ("dns/4", 1 << 127), ("dns/web/5", 1 << 129)):
-        write(one, key, NameRecord("web.weave.local.", address, -1, "dns-add", -(1 << 62)))
+        write(one, key, NameRecord("web", "web.weave.local.", address, -1, "dns-add", -(1 << 62)))
     cluster.settle()
     for word in ("10.32.0.5", "web", "h1", "a", "att", "ip2", "unknown"):
         told = (learnt(one, 900, 1_000, "att", None), learnt(one, 901, 1_000, "ip", None))
