@@ -35,14 +35,14 @@ def name_steps(scene: Scene, name: str) -> tuple[str, tuple[Step, ...]]:
     hosts = [said for said in scene.live(NameRecord) if said.body.name.lower() == name]
     ports = [said for said in scene.live(PortRecord) if name in (said.body.name.lower(), _service(said.body))]
     texts = [said for said in scene.live(TextRecord) if said.body.name.lower() == name]
-    shown = [_target(said.body) for said in hosts if not _withheld(scene, said.peer)]
+    shown = [address_text(Address(said.body.address)) for said in hosts if not _withheld(scene, said.peer)]
     withheld = len(hosts) - len(shown)
     headline = f"{name} leads to {', '.join(dict.fromkeys(shown)) or 'no address'}"
     if withheld:
         headline += f"; {withheld} withheld"
     steps: list[Step] = []
     for said in hosts:
-        target = _target(said.body)
+        target = address_text(Address(said.body.address))
         why = said.body.why + scene.heard(said, said.body.at_ms)
         text = f"{scene.of(said.peer)} has it lead to {target} for {said.body.container} ({why})"
         steps += [Step(text, said.body.at_ms, said.cited), *_why_withheld(scene, said.peer)]
@@ -90,17 +90,10 @@ def _earlier(scene: Scene, name: str) -> Iterator[Step]:
 
 
 def _earlier_text(scene: Scene, said: Said[NameRecord]) -> str:
-    target = _target(said.body)
+    target = address_text(Address(said.body.address))
     return f"before, {scene.of(said.peer)} had it lead to {target} for {said.body.container} ({said.body.why})"
 
 
 def _container(key: str) -> str:
     """Return the container in a key of a name; any key has one, for anybody may write any."""
     return key.removeprefix("dns/").partition("/")[2].rpartition("/")[0]
-
-
-def _target(record: NameRecord) -> str:
-    try:
-        return address_text(Address(record.address))
-    except ValueError:
-        return f"{record.address}, which is no address"
