@@ -258,16 +258,15 @@ class Attachments:
 
         Else a crash could leave an address on an interface of which the next life knows nothing.
         """
-        for container, ifname, _ in self._all():
+        for container, ifname, present in self._all():
             going = self._going.get((container, ifname))
             record = self._durable((container, ifname))
             if record is None:
                 continue
-            if going is None:
-                yield container, ifname, record
-            else:
-                left = tuple(text for text in record.addresses if text not in going.addresses)
-                yield container, ifname, replace(record, addresses=left)
+            # What has been given back is no longer wanted either, though the disk may not have heard of it yet.
+            leaving = () if going is None else going.addresses
+            left = tuple(text for text in record.addresses if text in present.addresses and text not in leaving)
+            yield container, ifname, replace(record, addresses=left)
 
     def describe(self) -> tuple[AttachmentStatus, ...]:
         """Return what status and report show."""

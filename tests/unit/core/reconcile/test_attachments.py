@@ -21,7 +21,7 @@ from core.events import (
     RequestCancelled,
 )
 from core.kinds import AttachmentRecord, attachment_key
-from core.reconcile.objects import Again, Endpoint, EndpointUp, Refused
+from core.reconcile.objects import Again, Endpoint, EndpointAddress, EndpointUp, Refused
 from core.types import RequestId
 from sim.kernel import FakeKernel
 
@@ -275,6 +275,16 @@ def test_a_container_that_comes_back_at_once_waits_for_its_new_record() -> None:
         assert len(replies(bench)) == expected
     assert replies(bench) == ["10.32.0.1/24", "10.32.0.1/24"]
     assert any(isinstance(item, EndpointUp) for item in bench.kernel.observe())
+
+
+def test_an_address_that_has_gone_does_not_come_back_while_the_disk_is_slow() -> None:
+    bench = Bench()
+    bench.attach("net:default", "192.168.7.7/24")
+    bench.book.is_disk_well = False
+    bench.detach()
+    bench.settle()
+    shown = [item.cidr for item in bench.kernel.observe() if isinstance(item, EndpointAddress)]
+    assert shown == ["192.168.7.7/24"], "what the journal still says is no longer wanted"
 
 
 def leave(bench: Bench, number: int = 7) -> None:
