@@ -19,6 +19,7 @@ from test_wire_laws import DELTAS, MESSAGES, VALUES
 from core import events
 from core.config import Config
 from core.effects import Effect, Note
+from core.ipam.universe import Universe, universe_of
 from core.messages import Message
 from core.plain import PlainError, codec_of
 from core.records import (
@@ -50,6 +51,8 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     types.NoneType: st.none(),
     Message: MESSAGES,
     Delta: DELTAS,
+    # Not any subnets: it refuses what is no range.
+    Universe: st.sampled_from(["10.32.0.0/12", "fd00:10:32::/64", "10.0.0.0/8,fd00::/8"]).map(universe_of),
 }
 
 
