@@ -17,6 +17,7 @@ MARKS = frozenset(
         "commits.disk-refused",
         "commits.gathered",
         "commits.retry-too-early",
+        "dialler.called-anew",
         "dialler.heard-of",
         "dialler.wait-cut-short",
         "fences.split",

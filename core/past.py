@@ -69,7 +69,7 @@ class Past:
         """Return the status as far as facts tell. O(all facts)."""
         context = self.context
         ipam, zone = self._ipam(), Zone(context)
-        zone.facts_changed(self.topology.next_hops)
+        zone.facts_changed(self.topology.next_hops, self.topology.reached)
         return Status(
             config=context.config,
             incarnation=context.board.me.incarnation,

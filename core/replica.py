@@ -325,7 +325,7 @@ class Replica:
             self._adopt()
         self._fences.facts_changed()
         self.allocator.facts_changed()
-        self.zone.facts_changed(self.mesh.next_hops)
+        self.zone.facts_changed(self.mesh.next_hops, self.mesh.reached)
         if self._context.config.datapath:
             self._seals.catch_up()
             self._notice_routes()

@@ -14,6 +14,7 @@ PARTS = (
     "connections",
     "held",
     "interfaces",
+    "names",
     "owners",
     "pending",
     "state",

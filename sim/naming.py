@@ -27,17 +27,17 @@ class Naming:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._reached: dict[int, tuple[object, dict[PeerName, None]]] = {}
+        self._reached: dict[int, tuple[object, object, dict[PeerName, None]]] = {}
 
     def stepped(self, host: Host) -> None:
         """Remember whom a host has reached in this life; cheap when that has not changed."""
         heart = host.heart
         if not isinstance(heart, Replica):
             return
-        reached, ever = self._reached.get(host.index, ((), {}))
-        if heart.zone.reached is not reached:
-            ever.update(dict.fromkeys(heart.zone.reached))
-            self._reached[host.index] = heart.zone.reached, ever
+        frames, letters, ever = self._reached.get(host.index, ((), (), {}))
+        if heart.zone.reached is not frames or heart.zone.connected is not letters:
+            ever.update(dict.fromkeys((*heart.zone.reached, *sorted(heart.zone.connected))))
+            self._reached[host.index] = heart.zone.reached, heart.zone.connected, ever
 
     def crashed(self, host: Host) -> None:
         """Begin anew with the next life."""
@@ -49,7 +49,7 @@ class Naming:
             heart = host.heart
             if not isinstance(heart, Replica) or not host.is_serving:
                 continue
-            _, ever = self._reached.get(host.index, ((), {}))
+            _, _, ever = self._reached.get(host.index, ((), (), {}))
             answered = dict.fromkeys(_answered(host))
             present = (host.config.peer, *heart.zone.reached)
             for said in _said(heart, present):

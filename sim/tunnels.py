@@ -2,8 +2,8 @@
 
 A tunnel stands when the kernels of two hosts hold one of the same session. Each end probes both transports; one is up
 only if both hear each other, so what is looked at is whether both directions are open just now. What changes is
-reported after the time that the real probes take: silence is noticed after some 2.5 seconds, recovery after
-1.5. In between nothing happens, so a path that nobody touches costs nothing.
+reported after the time that the real probes take: silence is noticed after some 2.5 seconds, recovery after 1.5, in the
+sleeve after 1. In between nothing happens, so a path that nobody touches costs nothing.
 
 VXLAN never passes a NAT: nobody has sent anything out of the port that it comes to. The sleeve does when the end inside
 has dialled: its probes keep the NAT's memory fresh, and when that is lost it comes out of another port, which the other
@@ -26,7 +26,7 @@ from sim.network import Network
 
 FRAME_OVERHEAD = 14 + 50
 """Bytes of the inner Ethernet header, and of VXLAN, UDP, IP around it."""
-UP_US = (1_200_000, 2_200_000)
+UP_US = {FASTDP: (1_200_000, 2_200_000), SLEEVE: (500_000, 1_300_000)}
 DOWN_US = (2_200_000, 2_900_000)
 FIRST_US = 5_000_000
 """How long nothing is said of a transport that was never up."""
@@ -130,7 +130,7 @@ class Tunnels:
         state = _State(is_open, None if before is None else before.told)
         if state.told is not is_open:
             first_us = (FIRST_US, FIRST_US) if state.told is None else DOWN_US
-            self._report(watch, state, self._entropy.randint(*(UP_US if is_open else first_us)))
+            self._report(watch, state, self._entropy.randint(*(UP_US[watch[2]] if is_open else first_us)))
         return state
 
     def _report(self, watch: Watch, state: _State, delay_us: int) -> None:

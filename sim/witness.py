@@ -8,6 +8,7 @@ from core.ipam.status import IpamStatus
 from core.ipam.universe import amount
 from core.replica import Replica
 from core.status import Status
+from core.types import address_text
 from sim.books import Violation
 from sim.expectation import STORY, Expectation
 from sim.host import Host
@@ -30,9 +31,17 @@ def lines_of(scene: Scene, host: Host, part: str) -> tuple[str, ...]:
     """Return a part of what a host shows now; nothing while its agent is down, but for answers given before."""
     if part == "answers":
         return tuple(scene.books.replies[host.index])
+    if part == "names":
+        return tuple(_names(host))
     if not isinstance(host.heart, Replica):
         return ()
     return tuple(_READERS[part](host.heart.describe(host.clock.at(scene.world.now_us))))
+
+
+def _names(host: Host) -> Iterable[str]:
+    """What the name server answers."""
+    for key in sorted(host.served):
+        yield f"{key} {' '.join(address_text(answer.address) for answer in host.served[key].hosts)}"
 
 
 def _alarms(status: Status) -> Iterable[str]:

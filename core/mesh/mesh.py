@@ -193,6 +193,11 @@ class Mesh:
         return self._topology.reachable(peer)
 
     @property
+    def reached(self) -> frozenset[PeerName]:
+        """Everybody to whom a path leads; another object when others."""
+        return self._topology.reached
+
+    @property
     def short_id(self) -> ShortId | None:
         """Our number."""
         return self._short_ids.mine()

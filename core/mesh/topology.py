@@ -98,12 +98,17 @@ class Topology:
             self._trees = trees(graph, self._context.me)
         return self._trees
 
-    def reachable(self, peer: PeerName) -> bool:
-        """Say whether a path for letters leads there."""
+    @property
+    def reached(self) -> frozenset[PeerName]:
+        """Everybody to whom a path for letters leads, ourselves included. Another object when others."""
         graph = self.letters
         if self._reachable is None:
             self._reachable = graph.reachable(self._context.me)
-        return peer in self._reachable
+        return self._reachable
+
+    def reachable(self, peer: PeerName) -> bool:
+        """Say whether a path for letters leads there."""
+        return peer in self.reached
 
     @property
     def _quiet_ms(self) -> int:

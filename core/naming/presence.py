@@ -1,7 +1,8 @@
 """Whose names are answered: those of hosts that frames reach, and for a while of those that were reached lately.
 
 A host that is cut off keeps its names for a moment, for most cuts are short; then they are withheld, not forgotten:
-when a path leads there again they are answered at once. Nothing has to be sent for that.
+when frames get there again they are answered at once. Nothing has to be sent for that. Whoever is connected again after
+it was out of reach is taken on trust for as long: frames follow within a second or two of a heal.
 """
 
 from __future__ import annotations
@@ -22,35 +23,34 @@ class Presence:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reached: frozenset[PeerName] = frozenset()
-        self._fading: dict[PeerName, None] = {}
+        self._connected: frozenset[PeerName] = frozenset()
+        self._trusted: dict[PeerName, None] = {}
 
     def is_present(self, peer: PeerName) -> bool:
         """Say whether a peer's names are answered."""
-        return peer == self._context.me or peer in self._reached or peer in self._fading
+        return peer == self._context.me or peer in self._reached or peer in self._trusted
 
-    def look(self, reached: Collection[PeerName]) -> list[PeerName]:
-        """Take note of who is reached now; return who has become present. O(peers)."""
-        now = frozenset(reached)
-        come = sorted(now - self._reached)
-        for peer in sorted(self._reached - now):
-            self._fading[peer] = None
+    def look(self, reached: Collection[PeerName], connected: frozenset[PeerName]) -> list[PeerName]:
+        """Take note of whom frames reach now, and whom letters; return who has become present. O(peers)."""
+        before, now = self._reached, frozenset(reached)
+        returned = sorted(peer for peer in now | (connected - self._connected) if not self.is_present(peer))
+        lost = before - now
+        for peer in sorted(lost | (connected - self._connected - now)):
+            self._trusted[peer] = None
             self._context.timer(TIMER + peer, HOLD_DOWN_MS)
-        returned = []
-        for peer in come:
-            if peer in self._fading:
+        for peer in sorted(now - before):
+            if peer in self._trusted:
                 self._context.mark("names.back-in-time")
-                del self._fading[peer]
+                del self._trusted[peer]
                 self._context.timer(TIMER + peer, None)
-            else:
-                returned.append(peer)
-        self._reached = now
+        self._reached, self._connected = now, connected
         return returned
 
     def timer(self, name: str) -> PeerName | None:
         """React to a timer; return who is present no more."""
         peer = PeerName(name.removeprefix(TIMER))
-        if peer not in self._fading:
+        if peer not in self._trusted:
             return None
         self._context.mark("names.withheld")
-        del self._fading[peer]
+        del self._trusted[peer]
         return peer

@@ -40,6 +40,8 @@ class Zone:
         self._changed: dict[str, None] = {}
         self.reached: Collection[PeerName] = ()
         """Peers that frames reach, as last looked at."""
+        self.connected: frozenset[PeerName] = frozenset()
+        """Peers that letters reach, likewise."""
         self._is_asked = False
         for kind in KINDS:
             for peer, _, _ in context.board.all(kind):
@@ -52,14 +54,16 @@ class Zone:
     def asked(self) -> None:
         """Tell a name server everything that has just started."""
         self._is_asked = True
-        self.facts_changed(None)
+        self._tell()
 
-    def facts_changed(self, hops: Collection[PeerName] | None) -> None:
-        """Take in what has changed, and tell the name server. `hops` holds the peers that frames reach, as the same
-        object while they are the same; None when that is known already. Cheap when nothing has changed."""
-        if hops is not None and hops is not self.reached:
-            self.reached = hops
-            for peer in self._presence.look(hops):
+    def facts_changed(self, reached: Collection[PeerName], connected: frozenset[PeerName]) -> None:
+        """Take in what has changed, and tell the name server. Cheap when nothing has.
+
+        Frames reach the one, letters the others; the same objects come while they are the same.
+        """
+        if reached is not self.reached or connected is not self.connected:
+            self.reached, self.connected = reached, connected
+            for peer in self._presence.look(reached, connected):
                 self._touch(peer)
         peers = dict.fromkeys(peer for news in self._news.values() for peer in news)
         for peer in peers:

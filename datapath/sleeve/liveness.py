@@ -1,8 +1,8 @@
 """Whether a transport carries frames to a neighbour and back.
 
 Both ends send probes; each probe says whether its sender hears the other's. A transport is up while we hear the
-neighbour and it says that it hears us. Once silent for ten intervals it is down, and must be heard six times again: so
-nothing flaps at 30 % loss. Who begins to miss probes asks for answers, at twice the pace. Time is an argument.
+neighbour and it says that it hears us. Once silent for ten intervals it is down, and must be heard several times again:
+so nothing flaps at 30 % loss. Who begins to miss probes asks for answers, at twice the pace. Time is an argument.
 
 Source: BFD (RFC 5880 §6.8, asynchronous mode with its remote state), with the intervals of issue 4.
 """
@@ -30,13 +30,16 @@ GAP_MAX_MS = 1_500
 HEARD_FIRST = 2
 """Probes heard before a neighbour is heard the first time…"""
 HEARD_AGAIN = 6
-"""…and after it has been silent."""
+"""…and after it has been silent: what carries frames meanwhile is not left for something that comes and goes…"""
+HEARD_AGAIN_LAST = 3
+"""…but there is nothing to leave when it is the last resort."""
 
 
 class Liveness:
     """One transport to one neighbour."""
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, heard_again: int = HEARD_AGAIN) -> None:
+        self._heard_again = heard_again
         self.hears = False
         """We hear the neighbour; told in every probe."""
         self.is_heard = False
@@ -93,7 +96,7 @@ class Liveness:
         silent_ms = now_ms - self._heard_ms
         if self.hears and silent_ms > (CALM_SILENT_MS if self._is_calm else SILENT_MS):
             self.hears = self.is_heard = False
-            self._count, self._needed = 0, HEARD_AGAIN
+            self._count, self._needed = 0, self._heard_again
             self.due_ms = now_ms
         interval_ms = CALM_INTERVAL_MS if self._is_calm else INTERVAL_MS
         if self.hears and silent_ms > HURRY_AFTER_INTERVALS * interval_ms:

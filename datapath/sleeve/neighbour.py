@@ -11,7 +11,7 @@ from typing import Protocol
 from datapath.sleeve import aead, frame, keys, probe
 from datapath.sleeve.control import Epochs, Message, Path, SetTunnel
 from datapath.sleeve.endpoint import Endpoint, Source
-from datapath.sleeve.liveness import SILENT_MS, Liveness
+from datapath.sleeve.liveness import HEARD_AGAIN_LAST, SILENT_MS, Liveness
 from datapath.sleeve.opener import Receiving
 from datapath.sleeve.pmtu import PathMtu
 from datapath.sleeve.probe import FastProbe
@@ -79,7 +79,7 @@ class Neighbour:
         self._is_small_heard = False
         self._full_count = 0
         self._born_ms = now_ms
-        self._sleeve = Liveness(now_ms)
+        self._sleeve = Liveness(now_ms, HEARD_AGAIN_LAST)
         self._fast = Liveness(now_ms)
         self._pmtu = PathMtu(now_ms)
         self._ask_mtu_ms = now_ms

@@ -27,7 +27,8 @@ BASE = address_of("10.32.0.0")
 said = st.tuples(
     st.just("say"), st.sampled_from(PEERS), st.integers(1, 2), st.sampled_from(NAMES), st.integers(0, 2), st.booleans()
 )
-reached = st.tuples(st.just("reach"), st.frozensets(st.sampled_from(PEERS[1:])).map(sorted))
+some = st.frozensets(st.sampled_from(PEERS[1:]))
+reached = st.tuples(st.just("reach"), some.map(sorted), some)
 expired = st.tuples(st.just("expire"), st.sampled_from(PEERS[1:]))
 asked = st.tuples(st.just("ask"))
 
@@ -52,9 +53,9 @@ def test_a_server_that_was_told_all_along_knows_what_a_new_one_is_told(steps: li
                 key = name_key("c", name, address)
                 change = gone(key, NameRecord) if is_gone else put(key, NameRecord("c", name, address, -1, "", 0))
                 board.absorb(origin, (Fact(seqs[origin], change.key, change.kind, change.body),))
-                zone.facts_changed(None)
-            case ("reach", list() as peers):
-                zone.facts_changed(peers)
+                zone.facts_changed(zone.reached, zone.connected)
+            case ("reach", list() as peers, frozenset() as connected):
+                zone.facts_changed(peers, connected)
             case ("expire", str() as peer):
                 zone.timer(TIMER + peer)
             case _:
@@ -70,7 +71,7 @@ def test_a_server_that_was_told_all_along_knows_what_a_new_one_is_told(steps: li
     told = {key: name for key, name in served.items() if name != NameAnswers(key)}
     assert told == {name.key: name for name in whole.names}
     anew, other = zone_on(board)
-    anew.facts_changed(zone.reached)
+    anew.facts_changed(zone.reached, frozenset())
     anew.asked()
     fresh = {name.key: name for effect in other.effects if isinstance(effect, ServeNames) for name in effect.names}
     present = {entry.peer for entry in zone.describe() if entry.is_present}

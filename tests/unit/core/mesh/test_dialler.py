@@ -6,7 +6,17 @@ from playbook import HIGH, LOW, Playbook, config, hello, of, sent
 
 from core.effects import Dial
 from core.events import DialFailed, LinkUp
-from core.mesh.dialler import CALL_EVERY_MS, HURRY_MS, RETRY, STALE_MS, WAIT_MAX_MS, WAIT_MIN_MS
+from core.mesh.dialler import (
+    CALL_EVERY_MS,
+    HURRY_MS,
+    LOST_MS,
+    LOST_WAIT_MS,
+    REDIAL_MS,
+    RETRY,
+    STALE_MS,
+    WAIT_MAX_MS,
+    WAIT_MIN_MS,
+)
 from core.messages import Deltas, Have, Need
 from core.types import HostPort, LinkId
 from crdt.fact import Change, Origin
@@ -29,8 +39,8 @@ class Far:
         book.hears(2, Deltas((self._store.delta_for(origin, needs[0].known[0][1]),)))
 
 
-def book_with_a_lost_peer() -> Playbook:
-    """Return a host that had a session with a peer, has lost it, and has another neighbour."""
+def book_with_a_lost_peer(*, ago_ms: int = LOST_MS) -> Playbook:
+    """Return a host that had a session with a peer, has lost it some time ago, and has another neighbour."""
     book = Playbook(config(targets=(PLACE,)))
     book.start()
     book.happens(LinkUp(LinkId(1), True, HostPort(PLACE, 6783), PLACE))
@@ -39,6 +49,10 @@ def book_with_a_lost_peer() -> Playbook:
     book.hears(2, hello(LOW))
     book.passes(60_000)
     book.loses(1)
+    book.passes(ago_ms)
+    if ago_ms:
+        book.fires(RETRY)
+        book.happens(DialFailed(PLACE, "connection timed out"))
     return book
 
 
@@ -60,6 +74,21 @@ def test_a_lost_peer_is_called_later_and_later() -> None:
         book.happens(DialFailed(PLACE, "connection timed out"))
     assert waits[0] >= WAIT_MIN_MS // 2
     assert sum(waits[3:]) > 2 * sum(waits[:3])
+
+
+def test_a_peer_that_was_lost_lately_is_called_without_pause() -> None:
+    book = book_with_a_lost_peer(ago_ms=0)
+    for _ in range(20):
+        assert next_call_in_ms(book) <= LOST_WAIT_MS * 3 // 2 + 50
+        book.happens(DialFailed(PLACE, "no route to host"))
+
+
+def test_a_call_to_it_without_an_answer_is_begun_anew() -> None:
+    book = book_with_a_lost_peer(ago_ms=0)
+    next_call_in_ms(book)
+    for _ in range(5):
+        assert REDIAL_MS <= next_call_in_ms(book) <= REDIAL_MS + 50
+    assert book.replica.marks["dialler.called-anew"] == 5
 
 
 def test_news_of_a_lost_peer_has_it_called_at_once() -> None:

@@ -41,10 +41,13 @@ class Server:
         change = gone(key, NameRecord) if taken_back else put(key, record)
         seq = self._seqs[peer, life] = self._seqs.get((peer, life), 0) + 1
         self.context.board.absorb(Origin(peer, life), (Fact(seq, change.key, change.kind, change.body),))
-        self._settle(lambda: self.zone.facts_changed(None))
+        self._settle(lambda: self.zone.facts_changed(self.zone.reached, self.zone.connected))
 
     def reaches(self, *peers: PeerName) -> None:
-        self._settle(lambda: self.zone.facts_changed(peers))
+        self._settle(lambda: self.zone.facts_changed(peers, frozenset((ME, *peers))))
+
+    def is_connected_to(self, *peers: PeerName) -> None:
+        self._settle(lambda: self.zone.facts_changed((), frozenset((ME, *peers))))
 
     def fires(self, name: str) -> None:
         self._settle(lambda: self.zone.timer(name))
@@ -98,6 +101,26 @@ def test_a_short_cut_goes_unnoticed(server: Server) -> None:
     assert server.context.marks["names.back-in-time"] == 1
     server.fires(LOST)
     assert server.answers() == [(A, 1)]
+
+
+def test_who_is_connected_again_is_trusted_until_frames_should_have_followed(server: Server) -> None:
+    server.says(OTHER, WEB, A)
+    server.is_connected_to(OTHER)
+    assert server.answers() == [(A, 1)]
+    server.fires(LOST)
+    assert server.answers() == []
+    server.reaches(OTHER)
+    assert server.answers() == [(A, 1)]
+
+
+def test_a_connection_that_outlives_the_frames_is_no_reason_to_go_on_answering(server: Server) -> None:
+    server.says(OTHER, WEB, A)
+    server.reaches(OTHER)
+    server.is_connected_to(OTHER)
+    server.fires(LOST)
+    assert server.answers() == []
+    server.is_connected_to(OTHER)
+    assert server.answers() == []
 
 
 def test_what_changes_behind_a_cut_is_seen_after_it(server: Server) -> None:
