@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from core.context import Context
 from core.effects import ServeNames
-from core.kinds import NameRecord, PortRecord, TextRecord
+from core.kinds import LinkRecord, NameRecord, PortRecord, TextRecord
 from core.naming.answers import HostAnswer, NameAnswers, ServiceAnswer, TextAnswer
 from core.naming.fqdn import is_within, key_of, problem_of
 from core.naming.presence import Presence
@@ -34,6 +34,7 @@ class Zone:
         self._context = context
         self._presence = Presence(context)
         self._news = {kind: context.board.watch(kind) for kind in KINDS}
+        self._links = context.board.watch(LinkRecord)
         self._by_peer: dict[PeerName, dict[str, Record]] = {}
         self._by_name: dict[str, dict[tuple[PeerName, str], Record]] = {}
         self._shown: dict[str, NameAnswers] = {}
@@ -65,6 +66,9 @@ class Zone:
             self.reached, self.connected = reached, connected
             for peer in self._presence.look(reached, connected):
                 self._touch(peer)
+        for peer in self._presence.heard_of(sorted(peer for peer in self._links if peer in connected)):
+            self._touch(peer)
+        self._links.clear()
         peers = dict.fromkeys(peer for news in self._news.values() for peer in news)
         for peer in peers:
             self._read(peer)
