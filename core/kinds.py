@@ -97,7 +97,7 @@ class HomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeedPromise:
-    """`seed/promise`: Paxos acceptor state, phase one."""
+    """`seed/promise/<range>`: Paxos acceptor state, phase one."""
 
     round: int
     """Ballot number promised."""
@@ -107,7 +107,7 @@ class SeedPromise:
 
 @dataclass(frozen=True, slots=True)
 class SeedAccepted:
-    """`seed/accepted`: Paxos acceptor state, phase two."""
+    """`seed/accepted/<range>`: Paxos acceptor state, phase two; `seed/decided/<range>`: what was decided."""
 
     round: int
     """Ballot number accepted."""
@@ -119,7 +119,7 @@ class SeedAccepted:
 
 @dataclass(frozen=True, slots=True)
 class SeedProposal:
-    """`seed/proposal`: what a proposer asks the acceptors; phase 1 without value, phase 2 with it."""
+    """`seed/proposal/<range>`: what a proposer asks the acceptors; phase 1 without value, phase 2 with it."""
 
     round: int
     """Ballot number."""

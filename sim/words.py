@@ -13,7 +13,7 @@ from typing import Any
 
 from core import events
 from core.effects import Ok
-from core.ipam.seed import DECIDED_KEY
+from core.ipam.homes import is_decided_key
 from core.kinds import (
     AddressRecord,
     AttachmentRecord,
@@ -217,7 +217,7 @@ def _promise(words: Words, who: str, _key: str, body: SeedPromise) -> str:
 
 def _accepted(words: Words, who: str, key: str, body: SeedAccepted) -> str:
     sharers = ", ".join(words.peer(name) for name in body.value)
-    if key == DECIDED_KEY:
+    if is_decided_key(key):
         return f"{who} knows the decision: {sharers} share the range"
     return f"{who} accepts ballot {body.round} of {words.peer(body.proposer)}: {sharers} share the range"
 

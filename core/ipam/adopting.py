@@ -11,7 +11,7 @@ from collections.abc import Callable
 from core.context import Context
 from core.ipam.earlier import earlier_facts
 from core.ipam.held import Held, ident_of
-from core.ipam.homes import DECIDED_KEY
+from core.ipam.homes import is_decided_key
 from core.ipam.seed import Seed
 from core.ipam.steward import Steward
 from core.kinds import AddressRecord, HomeRecord, RingClaim, SeedAccepted, put
@@ -25,7 +25,7 @@ def adopt(context: Context, held: Held, seed: Seed | None, make_steward: Callabl
     """Say it again, and say whether that was all: claims wait until the ring that they belong to is known."""
     bodies = tuple(earlier_facts(context))
     if seed is not None:
-        _find_home(seed, bodies)
+        _find_home(context, seed, bodies)
     for key, body in bodies:
         if isinstance(body, AddressRecord) and held.at(Address(body.address)) is None:
             why = body.why if body.why.endswith(ADOPTED) else body.why + ADOPTED
@@ -46,11 +46,18 @@ def adopt(context: Context, held: Held, seed: Seed | None, make_steward: Callabl
     return True
 
 
-def _find_home(seed: Seed, bodies: tuple[tuple[str, object], ...]) -> None:
+def _find_home(context: Context, seed: Seed, bodies: tuple[tuple[str, object], ...]) -> None:
     """Return to the ring of the earlier lives, if there is none yet."""
     for key, body in bodies:
         if isinstance(body, HomeRecord):
             seed.homes.former = body.ring
-        elif isinstance(body, SeedAccepted) and key == DECIDED_KEY:
+        elif isinstance(body, SeedAccepted) and key == seed.decided_key:
             seed.recall(body)
+        elif isinstance(body, SeedAccepted) and is_decided_key(key) and _is_unsaid(context, key):
+            # Of another range, which this host may be told again.
+            context.write(put(key, body))
     seed.step()
+
+
+def _is_unsaid(context: Context, key: str) -> bool:
+    return context.board.get(context.me, key, SeedAccepted) is None

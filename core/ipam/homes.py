@@ -17,8 +17,8 @@ from core.ipam.universe import Universe, universe_of
 from core.kinds import HomeRecord, RetiredRecord, SeedAccepted, gone, home_key, put
 from core.types import PeerName
 
-DECIDED_KEY = "seed/decided"
-"""Where hosts write down how their range was divided."""
+DECIDED = "seed/decided/"
+"""Where hosts write down how a range was divided; the range follows."""
 
 
 class Homes:
@@ -124,9 +124,19 @@ class Homes:
         except ValueError:
             return ""
         for _, key, decision in self._context.board.all(SeedAccepted):
-            if key == DECIDED_KEY and ring_id_of(shared, decision.value) == ring:
+            if key == decided_key(shared) and ring_id_of(shared, decision.value) == ring:
                 return f" divided among {labels.listed(decision.value)}"
         return ""
+
+
+def decided_key(universe: Subnet) -> str:
+    """Key of the decision how a range is divided."""
+    return f"{DECIDED}{universe}"
+
+
+def is_decided_key(key: str) -> bool:
+    """Say whether a decision is written under a key, of whichever range."""
+    return key.startswith(DECIDED)
 
 
 def tell_of_none(context: Context) -> None:

@@ -7,7 +7,11 @@ only. An `observer` never votes; its wish is a proposal of round 0, which no acc
 
 Rules: an acceptor that lost its log does not vote and is not counted, because it may have voted before. A round
 carries the proposer's incarnation in its low bits, so two lives never share a ballot. What was decided is written down
-by a few peers (`seed/decided`) and wins over all else; rings of different ids are never mixed, see `homes`.
+by a few peers (`seed/decided/…`) and wins over all else; rings of different ids are never mixed, see `homes`.
+
+Every range has an agreement of its own, for the keys of all these facts end in it: what hosts with another range vote,
+ask for or have decided says nothing about ours, whether they are another network that was met too early, or the same
+one under way to a new range. A host that is told its old range again finds its votes as it had cast them.
 
 Source: Lamport, "Paxos Made Simple" (2001); Weave Net's `ipam/paxos`, which keeps acceptors in memory.
 """
@@ -18,8 +22,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from core.context import Context
-from core.ipam.homes import DECIDED_KEY as DECIDED_KEY
-from core.ipam.homes import Homes
+from core.ipam.homes import Homes, decided_key, is_decided_key
 from core.ipam.homes import ring_id_of as ring_id_of
 from core.ipam.ring import Ring
 from core.ipam.universe import Universe
@@ -35,9 +38,6 @@ from core.kinds import (
 )
 from core.types import Address, PeerName
 
-PROMISE_KEY = "seed/promise"
-ACCEPTED_KEY = "seed/accepted"
-PROPOSAL_KEY = "seed/proposal"
 WISH = SeedProposal(0, ())
 """What an observer says who needs a ring."""
 TIMER = "ipam/seed"
@@ -67,6 +67,11 @@ class Seed:
         self._context = context
         self._universe = universe
         self._in_sync = in_sync
+        self._promise_key = f"seed/promise/{universe}"
+        self._accepted_key = f"seed/accepted/{universe}"
+        self._proposal_key = proposal_key(universe)
+        self.decided_key = decided_key(universe)
+        """Where it is written down how our range is divided."""
         self._names: tuple[str, ...] = ()
         self._is_needed = False
         self._expected = 0
@@ -104,9 +109,9 @@ class Seed:
         """Take up the decision that an earlier life of ours had written down; names given at launch go before it."""
         if self._context.config.seed.mode == "seed":
             return
-        if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is None:
+        if self._context.board.get(self._context.me, self.decided_key, SeedAccepted) is None:
             self._context.mark("seed.decision-recalled")
-            self._context.write(put(DECIDED_KEY, decision))
+            self._context.write(put(self.decided_key, decision))
 
     def timer(self) -> None:
         """Outbid a rival that got nowhere."""
@@ -141,8 +146,9 @@ class Seed:
     def leave(self) -> None:
         """Take back what we know of the ring, so that the next life of this host learns it anew."""
         self.homes.close()
-        if self._context.board.get(self._context.me, DECIDED_KEY, SeedAccepted) is not None:
-            self._context.write(gone(DECIDED_KEY, SeedAccepted))
+        for key, _ in tuple(self._context.board.of(self._context.me, SeedAccepted)):
+            if is_decided_key(key):
+                self._context.write(gone(key, SeedAccepted))
 
     def stay(self) -> None:
         """Say again what `leave` has taken back."""
@@ -153,7 +159,7 @@ class Seed:
     def _learn(self) -> None:
         """Take the names from the first source that has them."""
         board, me = self._context.board, self._context.me
-        own = board.get(me, DECIDED_KEY, SeedAccepted)
+        own = board.get(me, self.decided_key, SeedAccepted)
         given = tuple(sorted(dict.fromkeys(self._context.config.seed.names)))
         if own is not None and own.value:
             self._adopt(own.value)
@@ -200,24 +206,27 @@ class Seed:
         if seen == self._recorded:
             return
         self._recorded = seen
-        if board.get(me, PROPOSAL_KEY, SeedProposal) is not None:
-            self._context.write(gone(PROPOSAL_KEY, SeedProposal))
-        if board.get(me, DECIDED_KEY, SeedAccepted) is not None:
+        if board.get(me, self._proposal_key, SeedProposal) is not None:
+            self._context.write(gone(self._proposal_key, SeedProposal))
+        if board.get(me, self.decided_key, SeedAccepted) is not None:
             return
         decisions = self._decisions()
         same = sum(1 for _, names in decisions if names == self._names)
         if same < COPIES_WANTED or same < len(decisions) or me in self._names[:COPIES_WANTED]:
-            self._context.write(put(DECIDED_KEY, SeedAccepted(0, me, self._names)))
+            self._context.write(put(self.decided_key, SeedAccepted(0, me, self._names)))
 
     def _advance(self) -> bool:
         """Take one step as acceptor or proposer; say whether anything was written."""
         if not self._is_elector():
             return self._is_needed and self._wish()
-        if any(proposal.round == 0 for _, _, proposal in self._context.board.all(SeedProposal)):
+        if any(body.round == 0 for _, body in self._asked()):
             self._start()
         if not self._is_needed:
             return self._accept()
-        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) is None and not self._highest()[0]:
+        if (
+            self._context.board.get(self._context.me, self._proposal_key, SeedProposal) is None
+            and not self._highest()[0]
+        ):
             self._propose()
             return True
         return self._accept() or self._settle()
@@ -229,15 +238,15 @@ class Seed:
 
     def _wish(self) -> bool:
         # What it proposed when it was an elector itself is nothing that electors would act upon.
-        if self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal) == WISH:
+        if self._context.board.get(self._context.me, self._proposal_key, SeedProposal) == WISH:
             return False
-        self._context.write(put(PROPOSAL_KEY, WISH))
+        self._context.write(put(self._proposal_key, WISH))
         return True
 
     def _propose(self) -> None:
         life = (self._context.board.incarnation(self._context.me) or 0) & ((1 << INCARNATION_BITS) - 1)
         counter = (self._highest()[0] >> INCARNATION_BITS) + 1
-        self._context.write(put(PROPOSAL_KEY, SeedProposal(counter << INCARNATION_BITS | life, ())))
+        self._context.write(put(self._proposal_key, SeedProposal(counter << INCARNATION_BITS | life, ())))
 
     def _accept(self) -> bool:
         """Answer the greatest proposal, if we may."""
@@ -249,35 +258,35 @@ class Seed:
         if best is None:
             return False
         ballot, value = best
-        promise = board.get(me, PROMISE_KEY, SeedPromise)
+        promise = board.get(me, self._promise_key, SeedPromise)
         promised: Ballot = (0, "") if promise is None else (promise.round, promise.proposer)
-        accepted = board.get(me, ACCEPTED_KEY, SeedAccepted)
+        accepted = board.get(me, self._accepted_key, SeedAccepted)
         held: Ballot = (0, "") if accepted is None else (accepted.round, accepted.proposer)
         if ballot < promised:
             self._context.mark("seed.old-ballot-refused")
             return False
         if ballot > promised:
-            self._context.write(put(PROMISE_KEY, SeedPromise(*ballot)))
+            self._context.write(put(self._promise_key, SeedPromise(*ballot)))
         if value and ballot > held:
-            self._context.write(put(ACCEPTED_KEY, SeedAccepted(*ballot, value)))
+            self._context.write(put(self._accepted_key, SeedAccepted(*ballot, value)))
             return True
         return ballot > promised
 
     def _settle(self) -> bool:
         """Move our proposal to phase two once a quorum has promised."""
         board, me = self._context.board, self._context.me
-        proposal = board.get(me, PROPOSAL_KEY, SeedProposal)
+        proposal = board.get(me, self._proposal_key, SeedProposal)
         if proposal is None or proposal.value or not proposal.round:
             return False
         promisers = [peer for peer, promise in self._acceptors() if promise == SeedPromise(proposal.round, me)]
         if len(promisers) < self.quorum():
             return False
-        votes = [vote for peer in promisers if (vote := board.get(peer, ACCEPTED_KEY, SeedAccepted)) is not None]
+        votes = [vote for peer in promisers if (vote := board.get(peer, self._accepted_key, SeedAccepted)) is not None]
         last = max(votes, key=_ballot, default=None)
         if last is not None:
             self._context.mark("seed.adopted-vote")
         value = tuple(sorted(peer for peer, _ in self._acceptors()))[:NAMES_MAX] if last is None else last.value
-        self._context.write(put(PROPOSAL_KEY, SeedProposal(proposal.round, value)))
+        self._context.write(put(self._proposal_key, SeedProposal(proposal.round, value)))
         return True
 
     def _chosen(self) -> tuple[str, ...]:
@@ -290,29 +299,32 @@ class Seed:
             return ()
         counts: dict[SeedAccepted, int] = {}
         for peer, key, vote in self._context.board.all(SeedAccepted):
-            if key == ACCEPTED_KEY and self._may_vote(peer):
+            if key == self._accepted_key and self._may_vote(peer):
                 counts[vote] = counts.get(vote, 0) + 1
         winners = [vote for vote, count in counts.items() if count >= self.quorum()]
         return max(winners, key=_ballot).value if winners else ()
 
     def _decisions(self) -> list[tuple[PeerName, tuple[str, ...]]]:
         every = self._context.board.all(SeedAccepted)
-        return [(peer, vote.value) for peer, key, vote in every if key == DECIDED_KEY and vote.value]
+        return [(peer, vote.value) for peer, key, vote in every if key == self.decided_key and vote.value]
 
     def _acceptors(self) -> list[tuple[PeerName, SeedPromise]]:
         every = self._context.board.all(SeedPromise)
-        return [(peer, promise) for peer, _, promise in every if self._may_vote(peer)]
+        return [(peer, promise) for peer, key, promise in every if key == self._promise_key and self._may_vote(peer)]
 
     def _proposals(self) -> list[tuple[Ballot, tuple[str, ...]]]:
+        return [((body.round, peer), body.value) for peer, body in self._asked() if 0 < body.round < ROUND_MAX]
+
+    def _asked(self) -> list[tuple[PeerName, SeedProposal]]:
         every = self._context.board.all(SeedProposal)
-        return [((body.round, peer), body.value) for peer, _, body in every if 0 < body.round < ROUND_MAX]
+        return [(peer, body) for peer, key, body in every if key == self._proposal_key]
 
     def _highest(self) -> Ballot:
         promises = [(promise.round, promise.proposer) for _, promise in self._acceptors()]
         return max([ballot for ballot, _ in self._proposals()] + promises, default=(0, ""))
 
     def _is_outbid(self) -> bool:
-        proposal = self._context.board.get(self._context.me, PROPOSAL_KEY, SeedProposal)
+        proposal = self._context.board.get(self._context.me, self._proposal_key, SeedProposal)
         return proposal is None or (proposal.round, self._context.me) < self._highest()
 
     def _is_elector(self) -> bool:
@@ -324,6 +336,11 @@ class Seed:
         if record is not None and record.adopts:
             return False
         return len(self._context.store.lives(peer)) <= 1
+
+
+def proposal_key(universe: Subnet) -> str:
+    """Key of what a host asks the acceptors of a range."""
+    return f"seed/proposal/{universe}"
 
 
 @lru_cache(DIVISIONS_KEPT)

@@ -10,6 +10,7 @@ from ipam_cluster import Cluster, Host
 from core.config import SeedMode
 from core.events import RemovePeers
 from core.ipam import space
+from core.ipam.homes import is_decided_key
 from core.ipam.space import Space
 from core.kinds import RingClaim, SeedAccepted, gone
 from core.types import Address, Cidr, PeerName
@@ -174,7 +175,7 @@ def test_consensus_decides_one_value_whatever_is_lost(seed: int) -> None:
         body.value
         for host in cluster.hosts
         for _, key, body in host.context.board.all(SeedAccepted)
-        if key == "seed/decided"
+        if is_decided_key(key)
     }
     assert len(decided) == 1
     assert len({host.allocator.describe().ring_id for host in cluster.hosts}) == 1

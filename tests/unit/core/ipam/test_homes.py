@@ -8,7 +8,7 @@ from ipam_cluster import Cluster, Host
 
 from core.config import SeedMode
 from core.events import RemovePeers
-from core.ipam.homes import DECIDED_KEY
+from core.ipam.homes import decided_key
 from core.ipam.universe import hosts_of, universe_of
 from core.kinds import HomeRecord, PeerRecord, RingClaim, SeedAccepted, home_key, peer_key, put
 from core.messages import SpaceAsk
@@ -181,7 +181,7 @@ def test_the_last_of_a_ring_needs_no_heir_but_time_to_say_goodbye() -> None:
     cluster.settle(1_000)
     assert two.reply(request) == ""
     assert home(two) is None
-    assert one.context.board.get(two.name, DECIDED_KEY, SeedAccepted) is None
+    assert one.context.board.get(two.name, decided_key(two.config.universe), SeedAccepted) is None
 
 
 def test_who_stays_after_all_is_where_it_was() -> None:
@@ -200,7 +200,7 @@ def test_who_stays_after_all_is_where_it_was() -> None:
     assert reply is not None
     assert reply.startswith("! h1 has not confirmed")
     assert home(last) == before
-    assert last.context.board.get(last.name, DECIDED_KEY, SeedAccepted) is not None
+    assert last.context.board.get(last.name, decided_key(last.config.universe), SeedAccepted) is not None
 
 
 def test_another_range_and_back_again_loses_nothing() -> None:
@@ -259,7 +259,7 @@ def test_claims_of_another_ring_survive_the_loss_of_the_disk_there() -> None:
 
 
 def decided(host: Host, names: tuple[PeerName, ...]) -> None:
-    host.do(lambda: host.context.write(put(DECIDED_KEY, SeedAccepted(0, host.name, names))))
+    host.do(lambda: host.context.write(put(decided_key(host.config.universe), SeedAccepted(0, host.name, names))))
     host.do(host.allocator.facts_changed)
 
 
@@ -334,3 +334,30 @@ def test_the_dead_are_on_no_side() -> None:
     cluster.settle()
     assert one.reply(request) == "16 IPs taken over from h3"
     assert alarms(one) == ()
+
+
+def test_what_was_decided_of_another_range_says_nothing_about_ours() -> None:
+    """A network with another range is met before ours has a ring."""
+    cluster = Cluster(2, mode=SeedMode("consensus", count=1))
+    stranger, host = cluster.hosts
+    launch(stranger, universe=OTHER, names=(stranger.name,))
+    cluster.settle()
+    request = host.allocate("c")
+    cluster.settle()
+    assert host.reply(request) == "10.32.0.1/26"
+
+
+def test_who_is_told_its_old_range_again_finds_its_votes() -> None:
+    cluster = Cluster(2, mode=SeedMode("consensus", count=2))
+    one = cluster.hosts[0]
+    first = one.allocate("c")
+    cluster.settle()
+    ring = one.context.board.get(one.name, home_key(), HomeRecord)
+    assert one.reply(first) is not None
+    before = one.config
+    launch(one, universe=OTHER)
+    cluster.settle()
+    one.config = before
+    one.boot()
+    cluster.settle()
+    assert one.context.board.get(one.name, home_key(), HomeRecord) == ring

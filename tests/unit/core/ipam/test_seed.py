@@ -10,8 +10,8 @@ from playbook import HIGH, ME, Playbook, config, of
 from core.config import SeedMode
 from core.effects import Note
 from core.events import Allocate
-from core.ipam.homes import DECIDED_KEY
-from core.ipam.seed import PROPOSAL_KEY, divide, ring_id_of
+from core.ipam.homes import decided_key
+from core.ipam.seed import divide, proposal_key, ring_id_of
 from core.ipam.universe import universe_of
 from core.kinds import RingClaim, SeedAccepted, SeedProposal, TargetRecord, put
 from core.types import Address, Instant, PeerName
@@ -164,7 +164,7 @@ def test_a_vote_that_others_need_is_no_decision_for_who_needs_none() -> None:
     lonely.boot()
     vote = SeedAccepted(1 << 16, "x", ("x", "y"))
     host = cluster.hosts[0]
-    host.do(lambda: host.context.write(put("seed/accepted", vote)))
+    host.do(lambda: host.context.write(put(f"seed/accepted/{host.config.universe}", vote)))
     cluster.exchange()
     assert state(lonely) == "idle"
 
@@ -195,7 +195,7 @@ def test_a_wish_is_withdrawn_once_there_is_a_ring() -> None:
         host.do(lambda host=host: host.allocator.allocate(cluster.new_request(), Allocate("c", "")))
     cluster.settle()
     for host in cluster:
-        assert host.context.board.get(host.name, PROPOSAL_KEY, SeedProposal) is None
+        assert host.context.board.get(host.name, proposal_key(host.config.universe), SeedProposal) is None
 
 
 def test_an_elector_that_becomes_an_observer_makes_its_wish_known() -> None:
@@ -214,7 +214,9 @@ def test_an_elector_that_becomes_an_observer_makes_its_wish_known() -> None:
 
 
 def test_names_that_come_too_late_are_ignored_aloud() -> None:
-    before = put(DECIDED_KEY, SeedAccepted(0, ME, (ME,)))
+    universe = config().universe
+    assert universe is not None
+    before = put(decided_key(universe), SeedAccepted(0, ME, (ME,)))
     journal = Stream.empty(Origin(ME, 1)).append((before,)).delta(0)
     book = Playbook(config(seed=SeedMode("seed", (HIGH, ME))), (journal,))
     (note,) = of(book.start(), Note)
