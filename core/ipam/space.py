@@ -12,16 +12,14 @@ what we had given away, and being lower than what stands elsewhere it changes no
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from core.context import Context
 from core.ipam.held import Held
-from core.ipam.homes import Homes
-from core.ipam.retired import departed
 from core.ipam.ring import RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
-from core.kinds import NOBODY, AddressRecord, LinkRecord, PeerRecord, RetiredRecord, RingClaim, gone, put, ring_key
+from core.ipam.squatters import Squatters
+from core.kinds import NOBODY, RingClaim, gone, put, ring_key
 from core.types import Address, PeerName
 from crdt.intervals import IntervalMap
 
@@ -44,15 +42,13 @@ Addition = tuple[Address, Address, Statement]
 class Space:
     """Our ranges in one ring."""
 
-    def __init__(self, context: Context, ring: Ring, held: Held, homes: Homes) -> None:
+    def __init__(self, context: Context, ring: Ring, held: Held) -> None:
         self._context = context
         self._ring = ring
         self._held = held
-        self._homes = homes
         self._seen: RingView | None = None
         self._ranges: tuple[Run, ...] = ()
-        self._squatted_at: tuple[object, ...] = ()
-        self._squatters: list[Address] = []
+        self._squatters = Squatters(context)
 
     def ranges(self) -> tuple[Run, ...]:
         """Return what we may use, ascending."""
@@ -76,17 +72,16 @@ class Space:
 
     def free_runs(self, lo: int, hi: int) -> Iterator[Range]:
         """Yield the longest free ranges of ours in `[lo, hi)`, ascending."""
-        squatted, is_split = self._squatted(), bool(self._homes.strangers())
         last: Range | None = None
         for run in self.ranges():
             at, end = max(lo, run.lo), min(hi, run.hi)
             if at >= end:
                 continue
             used = self._held.between(at, end)
-            if squatted and (run.generation or is_split):
+            squatted = self._squatters.between(at, end)
+            if squatted:
                 self._context.mark("ipam.squatted")
-                inside = squatted[bisect_left(squatted, at) : bisect_left(squatted, end)]
-                used = sorted(dict.fromkeys([*used, *inside]))
+                used = sorted(dict.fromkeys([*used, *(address for address, _ in squatted)]))
             for stop in (*used, Address(end)):
                 if stop > at:
                     if last is not None and last[1] == at:
@@ -115,13 +110,10 @@ class Space:
         return sum(end - start for start, end in self.free_runs(lo, hi))
 
     def squatter(self, address: Address) -> PeerName | None:
-        """Return the peer that uses an address of ours, which was taken over from it or is in its range, too."""
-        is_split = bool(self._homes.strangers())
-        if any((run.generation or is_split) and run.lo <= address < run.hi for run in self.ranges()):
-            for peer, record in self._foreign_records():
-                if record.address == address:
-                    return peer
-        return None
+        """Return another peer that uses an address of ours; None when there is none."""
+        if not self.owns(address):
+            return None
+        return next((peer for _, peer in self._squatters.between(address, address + 1)), None)
 
     def has_pending_gift(self, peer: PeerName, lo: int, hi: int) -> bool:
         """Say whether we gave the peer something in `[lo, hi)` that it has not yet asserted."""
@@ -140,6 +132,13 @@ class Space:
         """Make a free range of ours somebody else's."""
         assert self.free_count(lo, hi) == hi - lo, "only what is free and ours may be given"
         self._hand_over(lo, hi, peer, "on its request")
+
+    def give_one(self, peer: PeerName) -> bool:
+        """Make the last free address of ours somebody else's; say whether there was one."""
+        runs = tuple(self.free_runs(self._ring.universe.lo, self._ring.universe.hi))
+        for _, hi in runs[-1:]:
+            self._hand_over(Address(hi - 1), hi, peer)
+        return bool(runs)
 
     def give_free(self, peer: PeerName) -> None:
         """Make everything of ours that nobody uses somebody else's."""
@@ -267,23 +266,6 @@ class Space:
         prefix = f"ring/{self._ring.ring_id}/"
         own = (claim for key, claim in self._context.board.of(self._context.me, RingClaim) if key.startswith(prefix))
         return tuple(sorted(own, key=_claim_lo))
-
-    def _squatted(self) -> list[Address]:
-        """Return the addresses that others use, if they may be ours: taken over, or shared with strangers."""
-        if not self._homes.strangers() and not any(run.generation for run in self.ranges()):
-            return []
-        version = self._context.board.version(AddressRecord, RetiredRecord, LinkRecord, PeerRecord)
-        if version != self._squatted_at:
-            self._squatters = sorted(Address(record.address) for _, record in self._foreign_records())
-            self._squatted_at = version
-        return self._squatters
-
-    def _foreign_records(self) -> Iterator[tuple[PeerName, AddressRecord]]:
-        """Yield what others have given to their containers, but for the dead who are not here to use it."""
-        dead = departed(self._context)
-        for peer, _, address in self._context.board.all(AddressRecord):
-            if peer != self._context.me and peer not in dead:
-                yield peer, address
 
 
 def _without(run: Run, notes: Iterable[RingClaim]) -> Iterator[Run]:

@@ -36,7 +36,7 @@ class Steward:
         self._ring = seed.ring
         self._held = held
         self._homes = seed.homes
-        self.space = Space(context, seed.ring, held, seed.homes)
+        self.space = Space(context, seed.ring, held)
         self.asks = Asks(context, seed.ring, seed.homes, reachable, send_to)
         self.leaving = Leaving(context, seed, self.space, reachable, vacate)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)

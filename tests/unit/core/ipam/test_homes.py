@@ -198,7 +198,7 @@ def test_who_stays_after_all_is_where_it_was() -> None:
     last.fire("ipam/leave")
     reply = last.reply(request)
     assert reply is not None
-    assert reply.startswith("! h1 has not confirmed")
+    assert reply.startswith("! nobody has confirmed to own our addresses now (asked: h1): ")
     assert home(last) == before
     assert last.context.board.get(last.name, decided_key(last.config.universe), SeedAccepted) is not None
 
@@ -361,3 +361,21 @@ def test_who_is_told_its_old_range_again_finds_its_votes() -> None:
     one.boot()
     cluster.settle()
     assert one.context.board.get(one.name, home_key(), HomeRecord) == ring
+
+
+def test_what_a_host_has_brought_from_another_ring_is_not_given_again() -> None:
+    """It returns to our ring with a container that keeps an address of a smaller range within ours."""
+    cluster = Cluster(2)
+    one, two = cluster.hosts
+    names = (one.name, two.name)
+    launch(two, universe="10.32.0.0/28", names=(two.name,))
+    cluster.settle()
+    kept = two.allocate("kept")
+    cluster.settle()
+    assert two.reply(kept) == "10.32.0.1/28"
+    launch(two, names=names)
+    cluster.settle()
+    assert home(one) == home(two)
+    request = one.allocate("c")
+    cluster.settle()
+    assert one.reply(request) == "10.32.0.2/26"
