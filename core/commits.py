@@ -171,8 +171,15 @@ class Commits:
             _, effect = self._waiting.popleft()
             if isinstance(effect, Answer):
                 context.mark("commits.answer-unsaved")
-                context.emit(Answer(effect.request, Refusal(self.refusal())))
+                context.emit(Answer(effect.request, Refusal(self.unsaved())))
 
     def refusal(self) -> str:
-        """Return what people are told who want something saved now."""
+        """Return what people are told for whom nothing was done."""
         return f"cannot save: {self.trouble}; then ask again"
+
+    def unsaved(self) -> str:
+        """Return what people are told whose wish was under way when the journal refused: it cannot be taken back.
+
+        It has a number in our stream, and what comes after it rests on it.
+        """
+        return f"not saved yet: {self.trouble}; it is done as soon as the journal works again, see 'weave status'"

@@ -244,6 +244,10 @@ class Replica:
         request, command = event.request, event.command
         if isinstance(command, Allocate | Claim | NameAdd) and self._refuse_when_full(request):
             return
+        if self._commits.trouble and isinstance(command, Allocate | Claim | RemovePeers | Leave):
+            # Else it would be refused because its facts cannot be saved, and take effect once they can.
+            self._context.refuse(request, self._commits.refusal())
+            return
         match command:
             case Connect():
                 self.mesh.connect(request, command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playbook import HIGH, ME, Playbook, config, of, sent
 
 from core.effects import Answer, Dial, Ok, Persist, Refusal
-from core.events import Allocate, Claim, Commanded, Connect, Lookup, Persisted, PersistFailed
+from core.events import Allocate, Claim, Commanded, Connect, Leave, Lookup, Persisted, PersistFailed, RemovePeers
 from core.kinds import PeerRecord, peer_key
 from core.messages import Buckets, Deltas, Have, Need
 from core.types import RequestId
@@ -80,22 +80,45 @@ def test_a_rolled_back_journal_is_found_out_and_a_new_life_begins() -> None:
     assert book.replica.store.head(Origin(ME, 1)) is None
 
 
-def test_a_full_disk_refuses_with_what_to_do_and_later_all_is_saved() -> None:
+def test_a_full_disk_refuses_with_what_to_do_and_later_only_what_was_announced_is_saved() -> None:
     book = Playbook()
     book.start()
     book.is_disk_well = False
     (persist,) = of(book.happens(Commanded(RequestId(1), Allocate("c1", ""))), Persist)
     (answer,) = of(book.happens(PersistFailed(persist.ticket, "no space left on device; free some")), Answer)
     assert isinstance(answer.reply, Refusal)
-    assert "no space left on device; free some; then ask again" in answer.reply.why
-    assert not of(book.happens(Commanded(RequestId(2), Allocate("c2", ""))), Persist), "it is not hammered"
+    assert answer.reply.why == (
+        "not saved yet: no space left on device; free some; it is done as soon as the journal works again, see "
+        "'weave status'"
+    )
+    effects = book.happens(Commanded(RequestId(2), Allocate("c2", "")))
+    assert not of(effects, Persist), "it is not hammered"
+    assert [answer.reply for answer in of(effects, Answer)] == [
+        Refusal("cannot save: no space left on device; free some; then ask again")
+    ]
     book.passes(5_000)
     (again,) = of(book.fires("disk"), Persist)
     book.happens(Persisted(again.ticket))
     book.is_disk_well = True
     assert [answer.reply for answer in ask(book, 3, Allocate("c1", ""))] == [Ok("10.32.0.1/24")]
     idents = [fact.key.split("/")[1] for fact in again.deltas[-1].facts if fact.key.startswith("ip/")]
-    assert sorted(idents) == ["c1", "c2"], "what was refused is saved all the same"
+    assert idents == ["c1"], "what was refused never takes effect"
+
+
+def test_a_removal_or_reset_refused_for_want_of_disk_never_takes_effect() -> None:
+    book = Playbook()
+    book.start()
+    book.is_disk_well = False
+    (persist,) = of(book.happens(Commanded(RequestId(1), Allocate("c1", ""))), Persist)
+    book.happens(PersistFailed(persist.ticket, "no space left on device"))
+    for number, command in ((2, RemovePeers((HIGH,), True)), (3, Leave())):
+        (answer,) = of(book.happens(Commanded(RequestId(number), command)), Answer)
+        assert answer.reply == Refusal("cannot save: no space left on device; then ask again")
+    book.passes(5_000)
+    (again,) = of(book.fires("disk"), Persist)
+    book.is_disk_well = True
+    book.happens(Persisted(again.ticket))
+    assert [answer.reply for answer in ask(book, 4, Allocate("c2", ""))] == [Ok("10.32.0.2/24")]
 
 
 def test_a_lookup_never_waits() -> None:
