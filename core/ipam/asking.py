@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from core.context import Context
+from core.ipam.fences import takeovers
 from core.ipam.homes import Homes
-from core.ipam.ring import Ring
+from core.ipam.ring import Ring, rank_of
+from core.kinds import NOBODY
 from core.messages import SpaceAsk, SpaceRefused
 from core.types import Address, PeerName
 
@@ -153,6 +155,16 @@ class Asks:
     def is_elsewhere(self, owner: PeerName) -> bool:
         """Say whether an owner cannot be asked, for it lives in another ring by now."""
         return self._homes.is_elsewhere(owner)
+
+    def void_gift(self, address: Address) -> tuple[PeerName | None, PeerName | None]:
+        """Return who gave an address away that is nobody's, and who is removing the giver; None where unknown."""
+        here = [(writer, claim) for writer, claim in self._ring.view().claims if claim.lo <= address < claim.hi]
+        void = [(rank_of(claim), writer) for writer, claim in here if claim.owner == NOBODY]
+        giver = max(void)[1] if void else None
+        for taker, record in sorted(takeovers(self._context).items()):
+            if giver in self._context.board.fences and giver in record.targets:
+                return giver, taker
+        return giver, None
 
     def failure(self, key: AskKey) -> str:
         """Return why the claim of an address must be given up; empty while there is hope."""

@@ -13,6 +13,7 @@ from core.ipam.held import Held
 from core.ipam.labels import Labels
 from core.ipam.space import Space
 from core.ipam.universe import Universe
+from core.kinds import NOBODY
 from core.types import Address, Cidr, PeerName, Subnet, address_text
 
 WAITS_MAX = 1024
@@ -124,13 +125,30 @@ class Finder:
                 return Found((cidr,))
             return Failed(f"address {text} is still used on {self._labels.of(squatter)}: free it there first")
         owner = owner_at(address)
-        name = "unknown" if owner is None else self._labels.of(owner)
         key = (address, Address(address + 1), True)
+        if owner == NOBODY:
+            why = f"address {text} {self._why_void(address)}"
+            return Failed(why) if self._asks.failure(key) else Lacking((key,), why)
+        name = "unknown" if owner is None else self._labels.of(owner)
         is_away = owner is not None and self._asks.is_elsewhere(owner)
         failure = AWAY if is_away else self._asks.failure(key)
         if failure:
             return Failed(f"address {text} is owned by other peer {name} - {failure}")
         return Lacking((key,), f"address {text} is owned by other peer {name}, which was asked for it")
+
+    def _why_void(self, address: Address) -> str:
+        """Say why an address has no owner that we know of, and what to do."""
+        giver, taker = self._asks.void_gift(address)
+        name = "another peer" if giver is None else self._labels.of(giver)
+        if taker is not None:
+            return (
+                f"was given away by {name} after {self._labels.of(taker)} had begun to remove {name}, so it is "
+                "nobody's until that is over: see 'weave status ipam', then try again"
+            )
+        return (
+            f"was given away by {name}, and who owns it now is not known here: connect whoever is missing in "
+            "'weave status peers', then try again"
+        )
 
     def _shortage(self, subnet: Subnet, key: AskKey) -> str:
         """Say why there is no free address, with the numbers and what to do."""
