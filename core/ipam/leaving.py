@@ -1,11 +1,12 @@
-"""Handing over all addresses of this host before it is reset, in two steps.
+"""Handing over all addresses of this host before it is reset, in three steps.
 
-First what is free goes to an heir in our ring, and the host waits until everybody who ever got something from it has
-said in its own stream that it owns it: this shows that they hold ours to the end, so nothing is forgotten that only
-this host remembers. Until then containers keep their addresses, and the host can stay if the heir is silent. Then their
-interfaces go, and when the kernel has let go of the last address, which somebody else may have in a moment, the host
-says goodbye: what its containers used is nobody's any more and goes to the heir, too, and what it knew of the ring it
-takes back, so that the next life under its name begins anew.
+First a peer in our ring is asked whether it is there: it gets one free address, and says in its own stream that it
+owns it. That is the heir; of who is silent for `HEIR_MS` the next is tried. The heir then gets all that is free, and
+says so, too: this shows that it holds all we ever said to the end, also what others got and have not spoken of yet,
+so nothing is forgotten that only this host remembers. Until then containers keep their addresses, and the host can
+stay. Then their interfaces go, and when the kernel has let go of the last address, which somebody else may have in a
+moment, the host says goodbye: what its containers used is nobody's any more and goes to the heir, too, and what it
+knew of the ring it takes back, so that the next life under its name begins anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from core.types import PeerName, RequestId
 TIMER = "ipam/leave"
 HEIR_MS = 10_000
 """How long to wait for the heir: it must cross the mesh twice, and be written to two disks."""
+HEIRS_MAX = 3
+"""Peers that are tried: with more than these silent it is the host itself that is cut off."""
 FAREWELL_MS = 1_000
 """Without an heir: time for the goodbye to reach a neighbour."""
 
@@ -45,22 +48,26 @@ class Leaving:
         self._labels = Labels(context)
         self._request: RequestId | None = None
         self._heir: PeerName | None = None
+        self._heirs: list[PeerName] = []
+        self._asked: list[PeerName] = []
+        self._is_asking = False
+        self._has_given = False
         self._is_vacating = False
         self._has_said_goodbye = False
         self.is_under_way = False
         """Everything has been, or is being, handed over: nothing is given to anybody any more."""
 
     def leave(self, request: RequestId) -> None:
-        """Begin to hand everything to the reachable peer of our ring with the smallest name.
+        """Begin to hand everything to a reachable peer of our ring, the smallest name first.
 
         The last one of a ring has nobody to hand it to, and nobody needs it.
         """
         if self._request is not None:
             self._context.refuse(request, "this host is being reset already: wait for that")
             return
-        heir = next((peer for peer in self._seed.homes.neighbours() if self._reachable(peer)), None)
+        heirs = [peer for peer in self._seed.homes.neighbours() if self._reachable(peer)][:HEIRS_MAX]
         others = self._others()
-        if heir is None and others and self._space.ranges():
+        if not heirs and others and self._space.ranges():
             self._context.mark("leaving.no-heir")
             self._context.refuse(
                 request,
@@ -68,10 +75,8 @@ class Leaving:
                 f"{self._labels.listed(others)}, or use 'weave reset --force' here and then 'weave rmpeer' there",
             )
             return
-        self._request, self._heir, self.is_under_way = request, heir, True
-        if heir is not None:
-            self._space.give_free(heir)
-        self._context.timer(TIMER, HEIR_MS)
+        self._request, self._heirs, self._asked, self.is_under_way = request, heirs, [], True
+        self._ask_next()
         self.facts_changed()
 
     def cancel(self, request: RequestId) -> None:
@@ -80,19 +85,27 @@ class Leaving:
             self._stay()
 
     def facts_changed(self) -> None:
-        """Go on once everybody has asserted what it got."""
-        if self._request is None or any(self._space.pending_gifts()):
+        """Go on once the heir has asserted what it got."""
+        if self._request is None or self._is_waiting():
             return
+        if self._is_asking:
+            self._is_asking = False
+            assert self._heir is not None, "it has answered"
+            self._space.give_free(self._heir)
+            self._context.timer(TIMER, HEIR_MS)
+            if self._is_waiting():
+                return
         if not self._has_said_goodbye:
             if not self._is_vacating:
                 self._is_vacating = True
+                self._context.timer(TIMER, HEIR_MS)
                 self._vacate(self._say_goodbye)
         elif self._heir is not None:
             self._context.answer(self._request)
             self._end()
 
     def timer(self) -> None:
-        """Refuse who leaves, for the heirs have had their time; let go who has none."""
+        """Try the next heir, or refuse who leaves, for all have had their time; let go who has none."""
         if self._request is None:
             return
         if self._has_said_goodbye and self._heir is None:
@@ -106,13 +119,33 @@ class Leaving:
             self._stay()
             return
         self._context.mark("leaving.heir-silent")
-        silent = self._labels.listed(sorted(dict.fromkeys(gift.owner for gift in self._space.pending_gifts())))
+        if self._is_asking and self._heirs:
+            self._ask_next()
+            self.facts_changed()
+            return
+        pending = [gift.owner for gift in self._space.pending_gifts()]
+        silent = self._labels.listed(dict.fromkeys((*self._asked, *sorted(pending))))
         self._context.refuse(
             self._request,
-            f"{silent} has not confirmed that it owns our addresses now: try again when 'weave status connections' "
-            "shows it, or use 'weave reset --force' and then 'weave rmpeer' elsewhere",
+            f"nobody has confirmed to own our addresses now (asked: {silent}): try again when "
+            "'weave status connections' shows them, or use 'weave reset --force' and then 'weave rmpeer' elsewhere",
         )
         self._stay()
+
+    def _ask_next(self) -> None:
+        """Find out whether the next heir is there, at the price of an address."""
+        self._heir = self._heirs.pop(0) if self._heirs else None
+        self._has_given = False
+        if self._heir is not None:
+            self._asked.append(self._heir)
+            self._has_given = self._space.give_one(self._heir)
+        self._is_asking = self._has_given
+        self._context.timer(TIMER, HEIR_MS)
+
+    def _is_waiting(self) -> bool:
+        """Say whether a gift is known to nobody but us, as far as we can tell."""
+        heirs = [gift.owner for gift in self._space.pending_gifts()]
+        return self._heir in heirs if self._has_given else bool(heirs)
 
     def _say_goodbye(self) -> None:
         """Hand over the rest, and take back what a next life must not find again."""
@@ -123,6 +156,7 @@ class Leaving:
         forget_containers(self._context)
         self._seed.leave()
         if self._heir is not None and self._space.give_all(self._heir):
+            self._has_given = True
             self._context.timer(TIMER, HEIR_MS)
         else:
             self._heir = None
@@ -141,7 +175,7 @@ class Leaving:
         self._seed.stay()
 
     def _end(self) -> None:
-        self._request, self._is_vacating, self._has_said_goodbye = None, False, False
+        self._request, self._is_vacating, self._has_said_goodbye, self._is_asking = None, False, False, False
         self._context.timer(TIMER, None)
 
 
