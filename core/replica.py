@@ -92,6 +92,8 @@ from crdt.store import Joined, Pool, Stale, Store
 
 ADOPTED = AttachmentRecord | ShortIdRecord | RetiredRecord | FenceRecord | NameRecord | PortRecord | TextRecord
 """What a new life says again as an earlier one has said it; addresses and ranges are the allocator's."""
+REBIRTHS_SUSPECT = 2
+"""A journal that was rolled back is found out once after a start; who is overtaken again while it runs is not alone."""
 
 
 class Replica:
@@ -121,6 +123,7 @@ class Replica:
         self.zone = Zone(context)
         self.names = Registry(context, self.zone)
         self.attachments = Attachments(context, self.allocator, self.reconciler, self.names)
+        self._rebirths = 0
         self._is_moving = False
         self._moved_at = 0
         self._caught_up: tuple[object, ...] | None = None
@@ -175,6 +178,14 @@ class Replica:
         )
         ipam = self.allocator.describe()
         alarms = self.mesh.alarms() + (() if ipam is None else (*ipam.alarms, *ipam.conflicts))
+        if self._rebirths >= REBIRTHS_SUSPECT:
+            me = context.me
+            alarms = (
+                f"others have heard under our name {me} what we never said, {self._rebirths} times since we started: "
+                "another host has it, maybe a copy of this disk. Stop that one, and there run 'weave reset --force' "
+                "and 'weave launch' with another --name",
+                *alarms,
+            )
         if self._commits.trouble:
             alarms = (f"nothing can be saved: {self._commits.trouble}", *alarms)
         return Status(
@@ -396,6 +407,7 @@ class Replica:
             if fact.seq > self._found_seq or fact.kind in present
         ]
         self._found_seq = 0
+        self._rebirths += 1
         pending, context.changes = context.changes, []
         context.board.reborn(me)
         self._commits.start_over(me, [*facts, *pending])

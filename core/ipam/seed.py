@@ -24,6 +24,7 @@ from functools import lru_cache
 from core.context import Context
 from core.ipam.homes import Homes, decided_key, is_decided_key
 from core.ipam.homes import ring_id_of as ring_id_of
+from core.ipam.labels import Labels
 from core.ipam.ring import Ring
 from core.ipam.universe import Universe
 from core.kinds import (
@@ -142,6 +143,27 @@ class Seed:
         if not self._is_elector():
             return "priming"
         return f"awaiting consensus (quorum: {self.quorum()}, known: {len(self._acceptors())})"
+
+    def deadlock(self) -> str:
+        """Say why no agreement can come from those known, and what settles it; empty while one may.
+
+        A voter that has lost its journal may have voted otherwise before, and never votes again.
+        """
+        if self.ring is not None or not self._is_needed or not self._is_elector():
+            return ""
+        peers = self._context.board.peers()
+        mute = [peer for peer in peers if not self._may_vote(peer)]
+        quorum = self.quorum()
+        if not mute or len(peers) - len(mute) >= quorum:
+            return ""
+        listed = Labels(self._context).listed(mute)
+        names = ",".join(peers[:NAMES_MAX])
+        return (
+            f"the hosts cannot agree who shares {self._universe}: {quorum} must vote, and these may not any more, for "
+            f"they lost the journal with their earlier vote: {listed}. Start hosts that still have theirs; or, when "
+            f"there are none, run 'weave stop' and 'weave launch --ipalloc-init seed={names}' on one host: all others "
+            "will follow"
+        )
 
     def leave(self) -> None:
         """Take back what we know of the ring, so that the next life of this host learns it anew."""

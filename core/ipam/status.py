@@ -144,7 +144,8 @@ def describe(
     universe = context.config.universe
     assert universe is not None, "allocation is on"
     view = None if seed.ring is None else seed.ring.view()
-    alarm, labels = seed.homes.alarm(), Labels(context)
+    labels = Labels(context)
+    general = tuple(alarm for alarm in (seed.homes.alarm(), seed.deadlock()) if alarm)
     owners = () if view is None else _owners(context, universe, labels, view, reachable)
     return IpamStatus(
         universe=str(universe),
@@ -162,7 +163,7 @@ def describe(
         pending=tuple(_pending(wait, why) for wait, why in waits),
         conflicts=_conflicts(context, labels, view)[:CONFLICTS_SHOWN_MAX],
         alarms=(
-            *((alarm,) if alarm else ()),
+            *general,
             *_removals(context, labels, takeover, reachable),
             *(() if view is None else _returns(context, labels, view)),
         ),

@@ -8,7 +8,7 @@ from core.effects import Answer, Dial, Ok, Persist, Refusal
 from core.events import Allocate, Claim, Commanded, Connect, Leave, Lookup, Persisted, PersistFailed, RemovePeers
 from core.kinds import PeerRecord, peer_key
 from core.messages import Buckets, Deltas, Have, Need
-from core.types import RequestId
+from core.types import Instant, RequestId
 from crdt.fact import Delta, Origin
 
 
@@ -144,3 +144,18 @@ def test_targets_outlive_the_agent_for_those_who_resume() -> None:
     assert of(again.start(), Dial) == [Dial("10.0.0.7")]
     fresh = Playbook(config(), streams=(stream,))
     assert of(fresh.start(), Dial) == []
+
+
+def test_who_is_overtaken_under_its_own_name_again_and_again_says_that_the_name_is_used_twice() -> None:
+    book = Playbook(config(targets=("10.0.0.9",)))
+    book.start()
+    book.session(1, HIGH)
+
+    def alarms() -> str:
+        return " ".join(book.replica.describe(Instant(book.now_ms, 0)).alarms)
+
+    book.hears(1, Have(((Origin(ME, 1), 1000),)))
+    assert "copy of this disk" not in alarms(), "its journal may have been rolled back"
+    book.hears(1, Have(((Origin(ME, 3), 1),)))
+    assert f"others have heard under our name {ME} what we never said, 2 times since we started" in alarms()
+    assert "'weave reset --force' and 'weave launch' with another --name" in alarms()
