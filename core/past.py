@@ -94,7 +94,7 @@ class Past:
         if seed is None:
             return None
         held = Held(context)
-        space = None if seed.ring is None else Space(context, seed.ring, held, seed.homes)
+        space = None if seed.ring is None else Space(context, seed.ring, held)
         return describe_ipam(context, seed, held, space, None, (), self.reachable)
 
     def _attachments(self) -> Iterable[AttachmentStatus]:

@@ -129,7 +129,7 @@ class Homes:
         return ""
 
 
-def decided_key(universe: Subnet) -> str:
+def decided_key(universe: Universe) -> str:
     """Key of the decision how a range is divided."""
     return f"{DECIDED}{universe}"
 

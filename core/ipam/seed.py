@@ -360,7 +360,7 @@ class Seed:
         return len(self._context.store.lives(peer)) <= 1
 
 
-def proposal_key(universe: Subnet) -> str:
+def proposal_key(universe: Universe) -> str:
     """Key of what a host asks the acceptors of a range."""
     return f"seed/proposal/{universe}"
 

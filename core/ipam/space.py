@@ -135,9 +135,9 @@ class Space:
 
     def give_one(self, peer: PeerName) -> bool:
         """Make the last free address of ours somebody else's; say whether there was one."""
-        runs = tuple(self.free_runs(self._ring.universe.lo, self._ring.universe.hi))
+        runs = [run for part in self._ring.universe.parts for run in self.free_runs(part.lo, part.hi)]
         for _, hi in runs[-1:]:
-            self._hand_over(Address(hi - 1), hi, peer)
+            self._hand_over(Address(hi - 1), hi, peer, f"before {self._context.me} was reset")
         return bool(runs)
 
     def give_free(self, peer: PeerName) -> None:

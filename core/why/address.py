@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from core.board import Board
 from core.ipam.held import ident_of
-from core.ipam.homes import DECIDED_KEY, ring_id_of
+from core.ipam.homes import decided_key, ring_id_of
 from core.ipam.ring import Ring, is_sound, rank_of
 from core.ipam.universe import Universe
 from core.kinds import NOBODY, AddressRecord, AttachmentRecord, RetiredRecord, RingClaim, SeedAccepted
@@ -181,7 +181,7 @@ def _beginning(scene: Scene, ring: Ring, universe: Universe, address: Address) -
         f"among {scene.listed(names)}",
         depth=1,
     )
-    decisions = (said for said in scene.live(SeedAccepted) if said.key == DECIDED_KEY)
+    decisions = (said for said in scene.live(SeedAccepted) if said.key == decided_key(universe))
     same = (said for said in decisions if ring_id_of(universe, said.body.value) == ring.ring_id)
     for said in itertools.islice(same, WITNESSES_MAX):
         heard = "" if said.peer == scene.me else " (this is when it was heard here)"

@@ -136,7 +136,7 @@ def test_what_fails_is_told_and_shrunk(
     assert cli.main(["replay", "f.json"]) == 1
     told = capsys.readouterr().out
     assert "VIOLATED: crash: Traceback" in told
-    assert "Take(host=0" in told, "the end of the trace"
+    assert "Kill(host=0" in told, "the end of the trace"
     assert cli.main(["shrink", "f.json"]) == 0
     told = capsys.readouterr().out
     assert "3 steps on 2 hosts are now 1 on 2" in told

@@ -15,7 +15,7 @@ from adapters.control.past_verbs import BadWords, NoAnswer
 from adapters.history import History
 from core.config import Config, SeedMode
 from core.effects import Persist
-from core.ipam.homes import DECIDED_KEY, ring_id_of
+from core.ipam.homes import decided_key, ring_id_of
 from core.ipam.universe import universe_of
 from core.kinds import (
     AddressRecord,
@@ -73,7 +73,7 @@ def path(tmp_path: Path) -> Path:
             peer,
             put(peer_key(), PeerRecord(nickname, "0.1.0", 6783, 0)),
             put(home_key(), HomeRecord(str(UNIVERSE), ring)),
-            put(DECIDED_KEY, SeedAccepted(0, ME, (ME, OTHER))),
+            put(decided_key(UNIVERSE), SeedAccepted(0, ME, (ME, OTHER))),
         )
     diary.write(20, ME, put(link_key(OTHER), LinkRecord("192.0.2.2:6783", True, True, "fastdp")))
     diary.write(20, ME, put("target/192.0.2.2", TargetRecord("192.0.2.2")))

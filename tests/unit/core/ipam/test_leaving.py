@@ -83,7 +83,7 @@ def test_heirs_are_not_waited_for_for_ever() -> None:
 
 def test_nothing_is_left_to_hand_over_and_still_the_heir_must_confirm() -> None:
     cluster, _, _, last = three()
-    for index in range(last.allocator.describe().free - 1):
+    for index in range(last.allocator.describe().parts[0].free - 1):
         last.allocate(f"c{index}")
     first = leave(last)
     silence(last)

@@ -30,7 +30,7 @@ def test_an_address_given_away_by_a_peer_that_is_being_removed_is_nobody_s_and_i
     assert ring is not None
     assert universe is not None
     lo = address_of("10.32.0.40")
-    gift = RingClaim(lo, lo + 1, 0, 1, one.name, -1, "given")
+    gift = RingClaim(lo, lo + 1, 0, 1, one.name, -1, "given", 0)
     hear(one, two, put(ring_key(ring.ring_id, lo), gift))
     held, homes = Held(context), Homes(context, universe)
     asks = Asks(context, ring, homes, lambda _peer: True, lambda _peer, _body: True)

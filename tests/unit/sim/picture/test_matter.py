@@ -76,9 +76,9 @@ def captions(found: Matter, lane: int) -> list[tuple[int, str, str]]:
 
 
 def test_a_crash_that_no_step_names_has_a_caption() -> None:
-    found = of(Step(1_000, Kill(C)), Step(1_200, Doom(B, 0, True)), Step(1_500, Take(B, ("x",))))
+    found = of(Step(1_000, Kill(C)), Step(1_495, Doom(B, 0, True)), Step(1_500, Take(B, ("x",))))
     assert captions(found, B)[:3] == [
-        (1_200, "power cut soon (gap 0)", "trouble"),
+        (1_495, "power cut soon (gap 0)", "trouble"),
         (1_500, "take x", "use"),
         (1_500, "loses power", "trouble"),
     ]
