@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from adapters.clock import now
 from adapters.control.http import ControlError, ControlServer
+from adapters.dns.process import NameServer, NameServerError, check_address
 from adapters.journal import HISTORY_FILE, Journal
 from adapters.journal_file import JournalError
 from adapters.loop import Heart, Loop
@@ -60,7 +61,7 @@ def run(settings: Settings, ready_fd: int | None = None, key: bytes | None = Non
         warning = _check_host(settings)
         settings = _suited_to_host(settings)
         asyncio.run(_Agent(settings, warning, key).run(lambda text: _tell(ready_fd, text)))
-    except (StartError, JournalError, TransportError, ControlError) as error:
+    except (StartError, JournalError, TransportError, ControlError, NameServerError) as error:
         print(f"FATA: {error}", file=sys.stderr, flush=True)
         _tell(ready_fd, str(error))
         return 1
@@ -87,6 +88,7 @@ class _Agent:
         self._keyring = Keyring()
         self._warning = warning
         self._waiting: dict[RequestId, asyncio.Future[Ok | Refusal]] = {}
+        self._names: NameServer | None = None
         self._last_request = 0
         self._level = LEVELS.index(settings.level)
 
@@ -115,6 +117,8 @@ class _Agent:
             config.bridge, config.port + 1, host=settings.host, secret_of=self._keyring.secret_of, sleeve=sleeve
         )
         self._loop = loop = Loop(heart, journal, driver, answer=self._answer, note=self._note)
+        if config.dns:
+            loop.names = self._names = NameServer(settings.name_server, report=loop.report, note=self._note)
         transport = loop.transport = Transport(
             loop.report, port=config.port, host=settings.host, key=self._key, keyring=self._keyring
         )
@@ -144,6 +148,8 @@ class _Agent:
                 # Not earlier: a start that fails must not put aside the recording of one that went well.
                 recorder.begin(config, recovered, entropy)
             loop.report(Started())
+            if self._names is not None:
+                self._names.start()
             watching = asyncio.create_task(self._watch_namespaces())
             ready("ok")
             await loop.run()
@@ -156,6 +162,8 @@ class _Agent:
             asyncio_loop.remove_reader(monitor.fileno())
             asyncio_loop.remove_reader(sleeve.fileno())
             monitor.close()
+            if self._names is not None:
+                self._names.close()
             await control.close()
             await transport.close()
             loop.close()
@@ -165,6 +173,8 @@ class _Agent:
     def _describe(self, journal: Journal) -> Status:
         """Return the status, with what is wrong outside the heart."""
         status, trouble = self._replica.describe(now()), journal.history_trouble
+        if self._names is not None:
+            status = replace(status, server=self._names.status)
         return replace(status, alarms=(*status.alarms, trouble)) if trouble else status
 
     def _ask(self, make: Callable[[RequestId], Event]) -> tuple[asyncio.Future[Ok | Refusal], Callable[[], None]]:
@@ -232,11 +242,13 @@ def _suited_to_host(settings: Settings) -> Settings:
 
 
 def _check_host(settings: Settings) -> str:
-    """Refuse to start where it cannot work; return a warning, or nothing. Raises: StartError."""
+    """Refuse to start where it cannot work; return a warning, or nothing. Raises: StartError, NameServerError."""
     missing = missing_features()
     if missing:
         raise StartError("; ".join(missing))
     config = settings.config
+    if config.dns:
+        check_address(settings.name_server)
     if config.universe is None:
         return ""
     if any(part.family == IPV6 for part in config.universe.parts) and not has_ipv6():

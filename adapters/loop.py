@@ -27,6 +27,7 @@ from core.effects import (
     Persist,
     Refusal,
     Send,
+    ServeNames,
     SetTimer,
 )
 from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, Started, TimerFired
@@ -57,6 +58,13 @@ class Driver(Protocol):
         """Let go of the kernel, which goes on as it is."""
 
 
+class Names(Protocol):
+    """Answers queries."""
+
+    def serve(self, effect: ServeNames) -> None:
+        """Have names answered, soon."""
+
+
 class Loop:
     """Runs one heart."""
 
@@ -72,6 +80,8 @@ class Loop:
         """Must be made on the asyncio thread; `transport` is to be set before the first event."""
         self.transport: Transport | None = None
         """Connections to peers."""
+        self.names: Names | None = None
+        """The name server; None when names are not served."""
         self._asyncio = asyncio.get_running_loop()
         self._heart = heart
         self._journal = journal
@@ -145,6 +155,9 @@ class Loop:
                 self._on_kernel(lambda: self._execute(ops))
             case DumpKernel():
                 self._on_kernel(lambda: KernelDumped(self._driver.observe()))
+            case ServeNames():
+                assert self.names is not None, "a heart that serves no names has none to tell"
+                self.names.serve(effect)
             case Answer(request, reply):
                 self._answer(request, reply)
             case Note(level, text):

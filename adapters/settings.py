@@ -16,9 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.dns.options import DNS_PORT, FALLBACK_TIMEOUT_MS, RESOLV_CONF, ServerOptions
 from adapters.password import OPTION, VARIABLE
 from core.config import Config, SeedMode
 from core.ipam.universe import Universe, subnets_of
+from core.naming.fqdn import problem_of
+from core.naming.zone import TTL_MAX_S
 from core.types import IPV4, IPV6, PeerName, Subnet
 
 DEFAULT_RANGE = "10.32.0.0/12"
@@ -44,6 +47,10 @@ RECORD_MIB, RECORD_MIB_MAX = 64, 4096
 """Some 300,000 events, weeks of a quiet agent; a replay holds all of it in memory."""
 HISTORY_MIB, HISTORY_MIB_MAX = 64, 4096
 """Some 200,000 changes, or a week of them; who asks `weave at` reads a sixteenth of it."""
+DNS_DOMAIN = "weave.local."
+DOMAIN_SIZE_MAX = 180
+"""Characters: names in it are to have room, too, and so are the two names of its authority."""
+SPAN_MAX_MS = 3_600_000
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -79,6 +86,8 @@ class Settings:
     """Bytes that the recording may have."""
     history_size_max: int
     """Bytes that the history may have; 0 for none."""
+    name_server: ServerOptions
+    """For the name server, if there is one."""
 
     @property
     def socket(self) -> Path:
@@ -123,6 +132,9 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         fastdp=not (asked.no_fastdp or env.get("WEAVE_NO_FASTDP")),
         has_password=has_password or bool(asked.password or env.get(VARIABLE)),
         trusted=trusted_subnets(asked.trusted_subnets or ""),
+        dns=not asked.no_dns,
+        domain=dns_domain(asked.dns_domain),
+        dns_ttl_s=_number("--dns-ttl", asked.dns_ttl, 0, TTL_MAX_S),
     )
     return Settings(
         config=config,
@@ -137,6 +149,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         record=Path(record) if record else None,
         record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
         history_size_max=_number("--history-size", asked.history_size, 0, HISTORY_MIB_MAX) * MIB,
+        name_server=_name_server(asked, config),
     )
 
 
@@ -181,6 +194,39 @@ def trusted_subnets(text: str) -> tuple[str, ...]:
         except ValueError as error:
             raise SettingsError(f"Unable to parse trusted subnets: invalid CIDR address: {item}") from error
     return tuple(dict.fromkeys(subnets))
+
+
+def dns_domain(text: str) -> str:
+    """Read a domain, with or without its last dot. Raises: SettingsError."""
+    domain = text.lower().rstrip(".") + "."
+    problem = problem_of(domain) or (len(domain) > DOMAIN_SIZE_MAX and f"more than {DOMAIN_SIZE_MAX} characters")
+    if problem:
+        raise SettingsError(f"--dns-domain {text}: {problem}")
+    return domain
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Read `IP[:PORT]`, IPv6 with a port in brackets; empty for wherever it suits. Raises: SettingsError."""
+    host, port = text, str(DNS_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        found = str(ipaddress.ip_address(host)) if host else ""
+    except ValueError as error:
+        raise SettingsError(f"--dns-listen-address {text}: {error}") from error
+    return found, _number("--dns-listen-address", port, 1, 65_535)
+
+
+def span_ms(option: str, text: str) -> int:
+    """Read `5s`, `500ms`, `1m` as Go writes them; at least a millisecond. Raises: SettingsError."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m)", text)
+    found = int(float(match[1]) * {"ms": 1, "s": 1_000, "m": 60_000}[match[2]]) if match else 0
+    if not 0 < found <= SPAN_MAX_MS:
+        raise SettingsError(f"{option} {text}: a time like 5s or 500ms, an hour at most")
+    return found
 
 
 def peer_name(text: str) -> PeerName:
@@ -245,7 +291,15 @@ def _parser() -> _Parser:
     add("--record", metavar="FILE", help="record all that happens, for a replay (off, or WEAVE_RECORD)")
     add("--record-limit", metavar="MIB", default=RECORD_MIB, help=f"size at which recording stops ({RECORD_MIB})")
     add("--history-size", metavar="MIB", default=HISTORY_MIB, help=f"for 'weave at', 0 for none ({HISTORY_MIB})")
-    for flag in ("--no-dns", "--without-dns", "--no-restart"):
+    add("--no-dns", action="store_true", help="serve no names")
+    add("--dns-domain", metavar="NAME", default=DNS_DOMAIN, help=f"what names belong to ({DNS_DOMAIN})")
+    add("--dns-ttl", metavar="SECONDS", default=1, help="how long resolvers may keep an answer (1)")
+    about = "where names are served (the bridge of Docker, else of weave; port 53)"
+    add("--dns-listen-address", metavar="IP[:PORT]", default="", help=about)
+    about = "how long servers of --resolv-conf have for names of others (5s)"
+    add("--dns-fallback-timeout", metavar="TIME", default=f"{FALLBACK_TIMEOUT_MS}ms", help=about)
+    add("--resolv-conf", metavar="FILE", default="", help=f"names the servers for names of others ({RESOLV_CONF})")
+    for flag in ("--without-dns", "--no-restart"):
         add(flag, action="store_true", help=argparse.SUPPRESS)
     for flag in ("--plugin", "--proxy"):
         add(flag, choices=("false",), help=argparse.SUPPRESS)
@@ -287,6 +341,19 @@ def _subnets(option: str, text: str) -> tuple[Subnet, ...]:
         if subnet.prefix > longest:
             raise SettingsError(f"{option}: {subnet} has no room for containers; /{longest} is the smallest")
     return subnets
+
+
+def _name_server(asked: argparse.Namespace, config: Config) -> ServerOptions:
+    host, port = listen_address(asked.dns_listen_address)
+    return ServerOptions(
+        domain=config.domain,
+        ttl_s=config.dns_ttl_s,
+        host=host,
+        port=port,
+        bridge=config.bridge,
+        timeout_ms=span_ms("--dns-fallback-timeout", asked.dns_fallback_timeout),
+        resolv_conf=asked.resolv_conf or RESOLV_CONF,
+    )
 
 
 def _port(value: object) -> int:
