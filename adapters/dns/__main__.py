@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -23,6 +24,8 @@ def main() -> int:
     # A terminal's interrupt is the agent's to handle: it closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()
+    # What is made here holds no cycles, and to look for them among half a million records would take a second.
+    gc.disable()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if most < 0 else min(FILES, most), most))

@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters.dns.control import messages_of, status_of, unpacker
+from adapters.dns.control import status_of, unpacker
 from adapters.dns.listeners import open_sockets
 from adapters.dns.options import ServerOptions
+from adapters.dns.telling import messages_of
 from core.effects import ServeNames
 from core.events import NamesAsked
 from core.naming.status import ServerStatus

@@ -53,15 +53,17 @@ _IS_IN_FIRST_RANK = 0
 class Records:
     """The records of one name and one type; those of the lowest rank come first."""
 
-    __slots__ = ("_left", "_ranks", "body", "count")
+    __slots__ = ("_left", "_ranks", "body", "count", "kind")
 
-    def __init__(self, ranked: Sequence[tuple[int, bytes]]) -> None:
+    def __init__(self, kind: bytes, ranked: Sequence[tuple[int, bytes]]) -> None:
+        self.kind = kind
+        """Type and class."""
         self.count = len(ranked).to_bytes(2)
         """As it stands in a header."""
         self.body = b"".join(data for _, data in ranked)
         """All of them, in some order."""
         self._left = 0
-        self._ranks: list[list[bytes]] = []
+        self._ranks: Sequence[list[bytes]] = ()
         if len(ranked) > 1:
             by_rank: dict[int, list[bytes]] = {}
             for rank, data in ranked:
@@ -95,8 +97,8 @@ def all_of_one_size(records: list[bytes], size: int) -> bool:
     return records[0][2:6] in (A, AAAA) and len(records[-1]) == size
 
 
-Node = dict[bytes, Records]
-"""The records of a name, by type and class."""
+Node = tuple[Records, ...]
+"""The records of a name, by type: one or two, so to look through them is quicker than to look up, and smaller."""
 HostRow = tuple[str, bytes, int, int]
 """Name, case kept; address in 16 bytes; time to live in seconds; rank."""
 ServiceRow = tuple[str, int, int, int, int, int]
@@ -116,7 +118,7 @@ class Table:
         self._depth = len(labels_of(self._domain) or ())
         data = authority(domain, ttl_s, serial)
         self._missing = record(SOA, ttl_s, data, self._domain)
-        self._apex: Node = {SOA: Records(((0, record(SOA, ttl_s, data)),))}
+        self._apex: Node = (Records(SOA, ((0, record(SOA, ttl_s, data)),)),)
         self._names: dict[bytes, Node] = {self._domain: self._apex}
         self._below: dict[bytes, int] = {}
         self._addresses: dict[bytes, tuple[bytes, ...]] = {}
@@ -146,12 +148,13 @@ class Table:
             by_kind.setdefault(SRV, []).append((rank, record(SRV, ttl_s, data)))
         for text, ttl_s in texts:
             by_kind.setdefault(TXT, []).append((0, record(TXT, ttl_s, text_data(text))))
-        self._add(name, {kind: Records(_unique(rows)) for kind, rows in by_kind.items()})
+        self._add(name, tuple(Records(kind, _unique(rows)) for kind, rows in by_kind.items()))
         if hosts:
             self._addresses[name] = tuple(dict.fromkeys(address for _, address, _, _ in hosts))
             named: dict[bytes, _Reverse] = {}
             for host, address, ttl_s, rank in hosts:
-                named.setdefault(address, (rank, key, host, ttl_s))
+                # Most are in lower case: then one text serves.
+                named.setdefault(address, (rank, key, key if host == key else host, ttl_s))
             for address, entry in named.items():
                 self._point(address, (*self._reverse.get(address, ()), entry))
 
@@ -179,8 +182,10 @@ class Table:
             elif not name.endswith(self._domain):
                 return None
         kind = query[end + 1 : question_end]
-        records = None if node is None else node.get(kind)
-        if records is None:
+        for records in node or ():
+            if records.kind == kind:
+                break
+        else:
             return self._without(query, question_end, node, extra, room)
         body = records.shuffled()
         size = question_end + len(body) + len(extra)
@@ -207,8 +212,8 @@ class Table:
             return None
         flags = (_MISSING if node is None else _OK)[query[2]]
         if node and kind == ANY:
-            body = b"".join(records.shuffled() for records in node.values())
-            count = sum(len(records) for records in node.values())
+            body = b"".join(records.shuffled() for records in node)
+            count = sum(len(records) for records in node)
             if question_end + len(body) + len(extra) > room:
                 return _cut(query, question_end, body, extra, room)
             counts = count.to_bytes(2) + b"\0\0"
@@ -218,21 +223,21 @@ class Table:
         return b"".join((query[:2], flags, counts, more, query[HEADER_SIZE:question_end], body, extra))
 
     def _add(self, name: bytes, node: Node) -> None:
-        self.records += sum(len(records) for records in node.values())
-        self._names[name] = {**self._apex, **node} if name == self._domain else node
+        self.records += sum(len(records) for records in node)
+        self._names[name] = self._apex + node if name == self._domain else node
         for above in self._above(name):
             self._below[above] = self._below.get(above, 0) + 1
-            self._names.setdefault(above, {})
+            self._names.setdefault(above, ())
 
     def _remove(self, name: bytes, key: str) -> None:
         node = self._names.get(name)
         if not node or node is self._apex:
             return
-        self.records -= sum(len(records) for kind, records in node.items() if kind != SOA)
+        self.records -= sum(len(records) for records in node if records.kind != SOA)
         if name == self._domain:
             self._names[name] = self._apex
         elif name in self._below:
-            self._names[name] = {}
+            self._names[name] = ()
         else:
             del self._names[name]
         for above in self._above(name):
@@ -257,7 +262,7 @@ class Table:
             return
         self._reverse[address] = entries
         _, _, host, ttl_s = min(entries)
-        self._names[name] = {PTR: Records(((0, record(PTR, ttl_s, name_bytes(host))),))}
+        self._names[name] = (Records(PTR, ((0, record(PTR, ttl_s, name_bytes(host))),)),)
 
 
 def _unique(rows: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from dnslib import DNSRecord
 
-from adapters.dns.control import messages_of, status_of, unpacker
+from adapters.dns.control import status_of, unpacker
 from adapters.dns.options import ServerOptions
+from adapters.dns.telling import messages_of
 from core.effects import ServeNames
 from core.naming.answers import HostAnswer, NameAnswers
 from core.naming.status import ServerStatus
