@@ -23,6 +23,7 @@ from adapters.control import client, daemon, lab_kernel
 from adapters.control.lab_hosts import Lab
 from bench.figures import Figures, cpu_seconds, inside, resident_mb, with_filters, without_coalescing
 from bench.fleet import fleet_figures
+from bench.names import names_figures
 from bench.networks import Network, compile_c, networks
 from bench.simulator import simulator_speed
 from bench.table import agent_lines, networks_table
@@ -51,6 +52,8 @@ def main() -> int:
             print(f"\n{networks_table(figures.values)}\n", flush=True)
             print("Agent", flush=True)
             agent = measure_agent(lab)
+    print("Names", flush=True)
+    agent.update(names_figures())
     print("Gossip of a hundred and of a thousand simulated hosts", flush=True)
     agent.update(fleet_figures())
     print("Simulator", flush=True)
