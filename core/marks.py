@@ -37,6 +37,7 @@ MARKS = frozenset(
         "ipam.container-back-in-time",
         "ipam.grace-over",
         "ipam.joined-notes",
+        "ipam.left-behind",
         "ipam.nobody-gives",
         "ipam.note-denies",
         "ipam.owner-silent",

@@ -34,6 +34,7 @@ from sim.books import Violation
 from sim.bounds import excess
 from sim.doubt import Doubt
 from sim.host import Host
+from sim.leaks import leaks
 from sim.naming import Naming
 from sim.reach import Reach
 from sim.relayed import Relayed
@@ -189,6 +190,7 @@ class Checks:
             if ghosts:
                 problems.append(f"{host.name} has routes to {', '.join(ghosts)}, long without power")
             problems.extend(self._rings.unsaid(host))
+            problems.extend(leaks(self._stage, host, heart))
         problems.extend(self._naming.unfinished(hearts))
         return problems or self._reach.unreachable()
 

@@ -72,6 +72,7 @@ class Allocator:
         self._grace = Grace(context, self._held)
         self._seen: tuple[object, ...] = ()
         self._has_left = False
+        self._has_looked = False
 
     # Requests of people and scripts.
 
@@ -259,6 +260,9 @@ class Allocator:
         steward = self._ready()
         if steward is None:
             return
+        if not self._has_looked:
+            self._has_looked = True
+            self._grace.resume()
         early, self._early = self._early, {}
         for source, ask in early.items():
             self.received(source, ask)
@@ -288,8 +292,8 @@ class Allocator:
             self._seed.timer()
         elif name.startswith(grace.TIMER):
             ident = name.removeprefix(grace.TIMER)
-            if self._grace.is_over(ident):
-                self.release(ident, self._held.of(ident))
+            is_waiting = any(wait.ident == ident for wait in self._waits.values())
+            self.release(ident, self._grace.over(ident, is_waiting=is_waiting))
         elif name == asking.TIMER and self._steward is not None:
             self._steward.asks.timer()
         elif name == leaving.TIMER and self._steward is not None:
@@ -307,6 +311,7 @@ class Allocator:
         For the Replica: once in sync, after this life's first fact, and in the `apply` in which it writes
         `PeerRecord.adopts`. Until then nothing is given.
         """
+        self._has_looked = False
         return adopting.adopt(self._context, self._held, self._seed, self._make_steward)
 
     @property
@@ -344,7 +349,7 @@ class Allocator:
             wait.callback(f"{WAITS_MAX} requests wait for addresses already: {self._reason()}")
         else:
             steward = self._ready()
-            self._grace.end(wait.ident, None if steward is None else steward.space)
+            self._grace.back(wait.ident, None if steward is None else steward.space)
             self._waits[wait.key] = wait
             if self._seed is not None:
                 self._seed.need()
@@ -381,6 +386,7 @@ class Allocator:
         for cidr in cidrs:
             if cidr.address in self._universe:
                 self._held.take(wait.ident, cidr, wait.why)
+        self._grace.given(wait.ident, cidrs, wait.why)
 
     def _settle(self, steward: Steward) -> bool:
         steward.leaving.facts_changed()

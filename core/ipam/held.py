@@ -7,6 +7,7 @@ its range is taken over, until its container gives it back.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from dataclasses import replace
 
 from core.context import Context
 from core.kinds import AddressRecord, address_key, gone, put
@@ -62,6 +63,20 @@ class Held:
             self._by_ident[ident] = tuple(sorted((*held, cidr)))
             self._by_address[cidr.address] = ident
             insort(self._sorted, cidr.address)
+            self._version = self._context.board.version_of_ours(AddressRecord)
+
+    def record(self, ident: str, address: Address) -> AddressRecord | None:
+        """Return what our stream says of an address that an ident holds."""
+        return self._context.board.get(self._context.me, address_key(ident, address), AddressRecord)
+
+    def restate(self, ident: str, cidr: Cidr, why: str) -> None:
+        """Say anew what led to an address being held; when it was given stays."""
+        record = self.record(ident, cidr.address)
+        assert record is not None, f"{ident} holds {cidr}"
+        is_read = self._version == self._context.board.version_of_ours(AddressRecord)
+        self._context.write(put(address_key(ident, cidr.address), replace(record, why=why)))
+        if is_read:
+            # Who holds what is as before.
             self._version = self._context.board.version_of_ours(AddressRecord)
 
     def drop(self, ident: str, address: Address) -> None:

@@ -12,6 +12,7 @@ from sim.actions import (
     ClaimAddress,
     Cut,
     CutPower,
+    EndContainer,
     FillDisk,
     Heal,
     HostIndex,
@@ -123,6 +124,15 @@ RARE: dict[str, Scenario] = {
             for number in range(132)
         ),
         universe="10.32.0.0/23",
+    ),
+    "ipam.left-behind": story(
+        # The agent dies after a container and before its address is free again.
+        2,
+        60,
+        (5_000, Attach(B, "c1")),
+        (8_000, EndContainer(B, "c1")),
+        (9_000, Kill(B)),
+        (10_000, Start(B)),
     ),
     "leaving.heir-silent": story(2, 60, (10_000, Kill(A)), (11_000, ResetHost(B))),
     "leaving.no-heir": story(2, 120, (5_000, CutPower(B)), (60_000, ResetHost(A))),
