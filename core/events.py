@@ -280,6 +280,14 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeIdle:
+    """Give back what a container that is gone holds and no interface has."""
+
+    ident: str
+    """Who held it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """Hand everything to an heir before this host is reset."""
 
@@ -331,6 +339,7 @@ Command = (
     | Claim
     | Lookup
     | Free
+    | FreeIdle
     | Leave
     | NameAdd
     | NameRemove

@@ -15,6 +15,7 @@ from core.board import Board
 from core.config import Config
 from core.context import Context
 from core.ipam.fences import Fences
+from core.ipam.grace import Grace
 from core.ipam.held import Held
 from core.ipam.seed import Seed
 from core.ipam.space import Space
@@ -95,7 +96,7 @@ class Past:
             return None
         held = Held(context)
         space = None if seed.ring is None else Space(context, seed.ring, held)
-        return describe_ipam(context, seed, held, space, None, (), self.reachable)
+        return describe_ipam(context, seed, held, Grace(context, held), space, None, (), self.reachable)
 
     def _attachments(self) -> Iterable[AttachmentStatus]:
         for key, record in self.context.board.of(self.context.me, AttachmentRecord):

@@ -33,6 +33,7 @@ from core.events import (
     Event,
     Forget,
     Free,
+    FreeIdle,
     KernelChanged,
     KernelDumped,
     Leave,
@@ -276,6 +277,8 @@ class Replica:
                 self.allocator.lookup(request, command)
             case Free():
                 self.allocator.free(request, command)
+            case FreeIdle():
+                self.allocator.free_idle(request, command)
             case Leave():
                 self.names.clear()
                 self.allocator.leave(request)

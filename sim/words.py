@@ -115,6 +115,8 @@ class Words:
                 return f"dns-add {container} {name}"
             case events.NameRemove(container, name, _):
                 return f"dns-remove {container} {name}"
+            case events.FreeIdle(ident):
+                return f"free what {ident} holds and no interface has"
             case events.NameLookup(name):
                 return f"dns-lookup {name}"
             case events.Leave():

@@ -49,6 +49,8 @@ weave dns-add       [<ip> ...] <container> [-h <name>] | <ip> ... -h <name>
       dns-lookup    <name>
       dns-args
 
+weave ipam gc       [--dry-run] [<ident> ...]
+
 weave connect       [--replace] [<peer> ...]
       forget        <peer> ...
       rmpeer        [--force] <peer> ...
@@ -306,6 +308,15 @@ def _name(verb: str) -> Callable[[list[str]], int]:
     return run
 
 
+def _ipam(words: list[str]) -> int:
+    from adapters.control import ipam_verbs
+
+    if words[:1] != ["gc"]:
+        raise Misuse
+    print(ipam_verbs.gc(words[1:]), end="")
+    return 0
+
+
 def _connect(words: list[str]) -> int:
     replace = words[:1] == ["--replace"]
     peers = words[1:] if replace else words
@@ -405,6 +416,7 @@ _VERBS = {
     "dns-remove": _name("dns-remove"),
     "dns-lookup": _name("dns-lookup"),
     "dns-args": _name("dns-args"),
+    "ipam": _ipam,
     "connect": _connect,
     "forget": _forget,
     "rmpeer": _rmpeer,

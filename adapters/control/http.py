@@ -1,7 +1,8 @@
 """HTTP for people and scripts: reading on TCP at loopback, changing through a unix socket that only root can open.
 
 Paths, parameters and answers are Weave Net's, as far as they exist here; ours are `/ps`, `/attach`, `/detach`,
-`/at`, `/why` and `/stop`. Who closes the connection wants no answer any more, and the request is cancelled.
+`/at`, `/why`, `/ipam/idle` and `/stop`. Who closes the connection wants no answer any more, and the request is
+cancelled.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from adapters.control.looking import Looking
 from adapters.control.looking_back import ps_text
 from adapters.control.metrics import Metrics
 from adapters.control.name_routes import NameRoutes
-from adapters.control.report import report
+from adapters.control.report import idle_json, report
 from adapters.control.template import TemplateError, render
 from adapters.mesh.transport import parse_target
 from adapters.settings import Settings
@@ -37,6 +38,7 @@ from core.events import (
     Event,
     Forget,
     Free,
+    FreeIdle,
     Leave,
     Lookup,
     Prime,
@@ -205,6 +207,8 @@ class ControlServer:
             ("PUT", "/ip/{id}/{ip}/{plen}", self._commander(lambda part: Claim(part("id"), _cidr(part)), empty=True)),
             ("DELETE", "/ip/{id}", self._commander(lambda part: Free(part("id"), ""), empty=True)),
             ("DELETE", "/ip/{id}/{ip}", self._commander(lambda part: Free(part("id"), part("ip")), empty=True)),
+            ("GET", "/ipam/idle", self._show_idle),
+            ("DELETE", "/ipam/idle/{id}", self._commander(lambda part: FreeIdle(part("id")))),
             ("GET", "/ipinfo/defaultsubnet", self._show_default_subnet),
             ("DELETE", "/peer", self._commander(lambda _: Leave(), empty=True)),
             ("DELETE", "/peer/{id}", self._remove_peers),
@@ -220,7 +224,10 @@ class ControlServer:
 
         async def handle(request: web.Request) -> web.Response:
             command = make(lambda name: request.match_info[name])
-            if isinstance(command, Allocate | Claim | Free | Lookup) and self._settings.config.universe is None:
+            if (
+                isinstance(command, Allocate | Claim | Free | FreeIdle | Lookup)
+                and self._settings.config.universe is None
+            ):
                 return web.Response(status=404, text="IP address allocation is off: no --ipalloc-range\n")
             return await self._carry_out(command, empty=empty)
 
@@ -287,6 +294,10 @@ class ControlServer:
 
     async def _show_attachments(self, _request: web.Request) -> web.Response:
         return web.Response(text=ps_text(self._describe()))
+
+    async def _show_idle(self, _request: web.Request) -> web.Response:
+        """Show what is held without an interface; whether it is still needed is for the asker to find out."""
+        return web.Response(text=idle_json(self._describe()), content_type="application/json")
 
     async def _show_default_subnet(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._default_subnet())

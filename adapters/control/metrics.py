@@ -70,6 +70,14 @@ class _StatusCollector(Collector):
         yield GaugeMetricFamily(
             "weave_ipam_unreachable_percentage", "Percentage of all IP addresses owned by unreachable peers.", share
         )
+        idle = sum(len(entry.cidrs) for entry in ipam.idle)
+        yield GaugeMetricFamily("weave_ipam_idle", "IP addresses held on this host that no interface has.", idle)
+        yield CounterMetricFamily(
+            "weave_ipam_leaked_found", "IP addresses found that an earlier agent had left behind.", ipam.left_found
+        )
+        yield CounterMetricFamily(
+            "weave_ipam_leaked_freed", "IP addresses freed because who held them is gone.", ipam.left_freed
+        )
         claims = sum(wait.is_claim for wait in ipam.pending)
         yield GaugeMetricFamily(
             "weave_ipam_pending_allocates", "Number of pending allocates.", len(ipam.pending) - claims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from core.counters import Counters
@@ -190,8 +191,26 @@ def _ours(status: Status) -> dict[str, Any]:
         ]
         if ipam
         else [],
+        "Idle": _idle(status),
         "PendingReasons": [{"Ident": wait.ident, "Why": wait.why} for wait in ipam.pending] if ipam else [],
     }
+
+
+def idle_json(status: Status) -> str:
+    """Return who on this host holds addresses that no interface has, as JSON."""
+    return json.dumps(_idle(status))
+
+
+def _idle(status: Status) -> list[dict[str, Any]]:
+    return [
+        {
+            "Ident": entry.ident,
+            "CIDRs": [str(cidr) for cidr in entry.cidrs],
+            "SinceMS": entry.since_ms,
+            "Left": [str(cidr) for cidr in entry.left],
+        }
+        for entry in (() if status.ipam is None else status.ipam.idle)
+    ]
 
 
 def _dropped(counters: Counters) -> dict[str, Any]:

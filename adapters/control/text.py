@@ -87,6 +87,11 @@ def ipam_text(status: Status) -> str:
         whole = "total" if len(status.ipam.parts) == 1 else part.cidr
         lines += [_owner_line(one, index, part, whole, is_us=one is first) for one in status.ipam.owners]
     notes = [f"{wait.ident} waits for {' '.join(wait.wants)}: {wait.why}" for wait in status.ipam.pending]
+    notes += [
+        f"{entry.ident} is gone: {' '.join(map(str, entry.left))} will be free soon, unless it comes back"
+        for entry in status.ipam.idle
+        if entry.left
+    ]
     notes += [*status.ipam.alarms, *status.ipam.conflicts]
     return _lines([*lines, *(["", *notes] if notes else [])])
 

@@ -101,13 +101,12 @@ def container_of(word: str, *, must_exist: bool = True) -> Container:
 
 
 def _docker_container(word: str, *, must_exist: bool) -> Container:
-    from adapters.control.client import NotRunning, Refused, ask
-
-    sock = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     import json
 
+    from adapters.control.client import NotRunning, Refused, ask
+
     try:
-        found = json.loads(ask(Path(sock), "GET", f"/containers/{quoted(word)}/json"))
+        found = json.loads(ask(_docker_socket(), "GET", f"/containers/{quoted(word)}/json"))
     except (NotRunning, Refused, ValueError) as error:
         if not must_exist:
             return Container(word)
@@ -121,6 +120,25 @@ def _docker_container(word: str, *, must_exist: bool) -> Container:
     host, domain = (str(found["Config"].get(name) or "") for name in ("Hostname", "Domainname"))
     fqdn = f"{host}.{domain}" if domain else host
     return Container(str(found["Id"]), f"/proc/{pid}/ns/net", fqdn if "." in fqdn else "")
+
+
+def docker_state(container: str) -> tuple[str, str]:
+    """Return the state of a Docker container, empty when there is none, and why Docker could not be asked."""
+    import json
+
+    from adapters.control.client import NotRunning, NotThere, Refused, ask
+
+    try:
+        found = json.loads(ask(_docker_socket(), "GET", f"/containers/{quoted(container)}/json"))
+        return str(found["State"]["Status"]), ""
+    except NotThere:
+        return "", ""
+    except (NotRunning, Refused, ValueError, KeyError, TypeError) as error:
+        return "", f"no answer at {_docker_socket()}" if isinstance(error, NotRunning) else str(error)
+
+
+def _docker_socket() -> Path:
+    return Path(os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock")
 
 
 def bare(cidrs: str) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from core.context import Context
 from core.effects import Answer, Ok
-from core.events import Allocate, Claim, Free, Lookup, RemovePeers
+from core.events import Allocate, Claim, Free, FreeIdle, Lookup, RemovePeers
 from core.ipam import adopting, asking, grace, leaving, seed, takeover
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_lives
-from core.ipam.grace import Grace
+from core.ipam.grace import Grace, unattached
 from core.ipam.held import Held, is_ident
 from core.ipam.homes import tell_of_none
 from core.ipam.leaving import Vacate, forget_containers
@@ -130,6 +130,17 @@ class Allocator:
             return
         self.release(command.ident, cidrs)
         self._context.answer(request)
+
+    def free_idle(self, request: RequestId, command: FreeIdle) -> None:
+        """Give back what the ident holds and no interface has; answer with the addresses."""
+        ident = command.ident
+        if self._is_waiting(ident):
+            self._context.refuse(request, f"{ident} waits for addresses, so it is not gone; see 'weave status ipam'")
+            return
+        cidrs = dict(unattached(self._context, self._held)).get(ident, ())
+        self._grace.freed += len(cidrs)
+        self.release(ident, cidrs)
+        self._context.answer(request, " ".join(map(str, cidrs)))
 
     def prime(self, request: RequestId) -> None:
         """Answer once there is a ring."""
@@ -292,8 +303,7 @@ class Allocator:
             self._seed.timer()
         elif name.startswith(grace.TIMER):
             ident = name.removeprefix(grace.TIMER)
-            is_waiting = any(wait.ident == ident for wait in self._waits.values())
-            self.release(ident, self._grace.over(ident, is_waiting=is_waiting))
+            self.release(ident, self._grace.over(ident, is_waiting=self._is_waiting(ident)))
         elif name == asking.TIMER and self._steward is not None:
             self._steward.asks.timer()
         elif name == leaving.TIMER and self._steward is not None:
@@ -331,7 +341,7 @@ class Allocator:
         steward = self._steward
         space, taking = (None, None) if steward is None else (steward.space, steward.takeover)
         waits = tuple((wait, self._why_waiting(wait)) for wait in self._waits.values())
-        return describe(self._context, self._seed, self._held, space, taking, waits, self._reachable)
+        return describe(self._context, self._seed, self._held, self._grace, space, taking, waits, self._reachable)
 
     # Below here: how.
 
@@ -387,6 +397,9 @@ class Allocator:
             if cidr.address in self._universe:
                 self._held.take(wait.ident, cidr, wait.why)
         self._grace.given(wait.ident, cidrs, wait.why)
+
+    def _is_waiting(self, ident: str) -> bool:
+        return any(wait.ident == ident for wait in self._waits.values())
 
     def _settle(self, steward: Steward) -> bool:
         steward.leaving.facts_changed()

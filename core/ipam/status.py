@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.context import Context
 from core.ipam.fences import takeovers
+from core.ipam.grace import Grace, unattached
 from core.ipam.held import Held, ident_of
 from core.ipam.labels import Labels
 from core.ipam.retired import PREFIX as RETIRED
@@ -80,6 +81,20 @@ class PendingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleStatus:
+    """Addresses that somebody on this host holds and no interface has."""
+
+    ident: str
+    """Who."""
+    cidrs: tuple[Cidr, ...]
+    """Which."""
+    since_ms: int
+    """When the newest of them was given, on this host's wall clock."""
+    left: tuple[Cidr, ...]
+    """Those that served an interface which is gone: they are freed unless it comes back soon."""
+
+
+@dataclass(frozen=True, slots=True)
 class PartStatus:
     """The part of the shared range that is of one family."""
 
@@ -121,6 +136,12 @@ class IpamStatus:
     """Ranges of the ring, ascending."""
     held: tuple[tuple[str, tuple[Cidr, ...]], ...]
     """Ident and what it holds on this host, by ident."""
+    idle: tuple[IdleStatus, ...]
+    """Held on this host without an interface, by ident."""
+    left_found: int
+    """Addresses that earlier lives of the agent had left behind, since it was started."""
+    left_freed: int
+    """Addresses freed for nobody came back for them, since it was started."""
     stranded: tuple[tuple[str, str, PeerName], ...]
     """Address, ident and owner, for addresses in use here whose range another peer owns now."""
     pending: tuple[PendingStatus, ...]
@@ -135,6 +156,7 @@ def describe(
     context: Context,
     seed: Seed,
     held: Held,
+    grace: Grace,
     space: Space | None,
     takeover: Takeover | None,
     waits: tuple[tuple[Wait, str], ...],
@@ -159,6 +181,9 @@ def describe(
         owners=owners,
         entries=() if view is None else _entries(context, labels, view),
         held=_held(held),
+        idle=_idle(context, held, grace),
+        left_found=grace.found,
+        left_freed=grace.freed,
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
         conflicts=_conflicts(context, labels, view)[:CONFLICTS_SHOWN_MAX],
@@ -237,6 +262,16 @@ def _entries(context: Context, labels: Labels, view: RingView) -> tuple[EntrySta
 def _held(held: Held) -> tuple[tuple[str, tuple[Cidr, ...]], ...]:
     idents = sorted(dict.fromkeys(ident for _, ident in held.items()))
     return tuple((ident, held.of(ident)) for ident in idents)
+
+
+def _idle(context: Context, held: Held, grace: Grace) -> tuple[IdleStatus, ...]:
+    left = dict(grace.left())
+    found = []
+    for ident, cidrs in unattached(context, held):
+        records = (held.record(ident, cidr.address) for cidr in cidrs)
+        since_ms = max(record.at_ms for record in records if record is not None)
+        found.append(IdleStatus(ident, cidrs, since_ms, left.get(ident, ())))
+    return tuple(found)
 
 
 def _stranded(context: Context, held: Held, view: RingView) -> tuple[tuple[str, str, PeerName], ...]:

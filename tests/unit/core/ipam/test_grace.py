@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipam_cluster import Cluster, Host
 
-from core.events import Lookup
+from core.events import FreeIdle, Lookup
 from core.ipam.grace import GRACE_MS
 from core.kinds import AttachmentRecord, attachment_key, gone, put
 from core.types import Cidr
@@ -101,3 +101,23 @@ def test_a_container_on_its_way_back_is_waited_for() -> None:
     host.in_sync = True
     host.do(host.allocator.facts_changed)
     assert (host.timers, answer(host, request)) == ({}, "10.32.0.1/26")
+
+
+def test_what_no_interface_has_is_shown_and_given_back_on_demand() -> None:
+    host = one_host()
+    attach(host, "a", is_recorded=True)
+    host.claim("a", "10.32.0.9/26")
+    host.allocate("plugin")
+    host.allocate("weave:expose")
+    host.commit()
+    status = host.allocator.describe()
+    assert status is not None
+    assert [(entry.ident, [str(cidr) for cidr in entry.cidrs], entry.left) for entry in status.idle] == [
+        ("a", ["10.32.0.9/26"], ()),
+        ("plugin", ["10.32.0.2/26"], ()),
+    ]
+    for ident, freed in (("a", "10.32.0.9/26"), ("plugin", "10.32.0.2/26"), ("weave:expose", "")):
+        request = host.cluster.new_request()
+        host.do(lambda ident=ident, request=request: host.allocator.free_idle(request, FreeIdle(ident)))  # type: ignore[misc]
+        assert answer(host, request) == freed
+    assert (lookup(host, "a"), lookup(host, "weave:expose")) == ("10.32.0.1/26", "10.32.0.3/26")
