@@ -229,7 +229,7 @@ class KernelDriver:
             case EndpointAddress():
                 return endpoints.add_address(item)
             case EndpointUp():
-                return endpoints.bring_up(item)
+                return endpoints.bring_up(self._ipr, item)
             case EndpointRoute():
                 return endpoints.add_route(item)
             case Guard(port):

@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,11 @@ MULTICAST = "224.0.0.0/4"
 GSO_SIZE_MAX = 59_700
 """Bytes of a super-frame that a container sends: UDP segmentation offload takes 44 datagrams of 1400 bytes at once;
 64 KB, the default, would need 48, and so the sleeve two calls for each."""
+PORT_WAIT_S = 0.5
+"""Usual is a millisecond."""
+PORT_LOOK_S = 0.001
+FORWARDING = 3
+"""State of a port that passes frames. Source: linux/if_bridge.h."""
 NTF_MASTER, NUD_NOARP = 0x04, 0x40
 SCOPE_LINK = 253
 SCOPE_UNIVERSE = 0
@@ -170,10 +176,10 @@ def remove_address(item: EndpointAddress) -> bool:
     return _if_there(item.netns, remove_it)
 
 
-def bring_up(item: EndpointUp) -> bool:
+def bring_up(host: IPRoute, item: EndpointUp) -> bool:
     """Bring the inner end up and announce its addresses; say whether it was down. Raises: NetlinkError, OSError."""
 
-    def bring() -> bool:
+    def bring() -> tuple[bool, int]:
         with IPRoute() as ipr:
             link = find(ipr, item.ifname)
             if link is None:
@@ -181,10 +187,31 @@ def bring_up(item: EndpointUp) -> bool:
             was_down = not is_up(link)
             if was_down:
                 ipr.link("set", index=link["index"], state="up")
-            announce(item.ifname, link.get("address"), _addresses(ipr, link["index"]))
-            return was_down
+            return was_down, int(link.get("link"))
 
-    return run_in(item.netns, bring)
+    def tell() -> None:
+        with IPRoute() as ipr:
+            link = find(ipr, item.ifname)
+            if link is not None:
+                announce(item.ifname, link.get("address"), _addresses(ipr, link["index"]))
+
+    was_down, outer = run_in(item.netns, bring)
+    _await_port(host, outer)
+    run_in(item.netns, tell)
+    return was_down
+
+
+def _await_port(host: IPRoute, index: int) -> None:
+    """Wait until the bridge forwards what comes from an outer end.
+
+    It hears of the other end a moment later, and what is sent before, as the announcement of addresses, is lost.
+    """
+    until = time.monotonic() + PORT_WAIT_S
+    while time.monotonic() < until:
+        port = host.link("get", index=index)[0]
+        if port.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE") in (None, FORWARDING):
+            return
+        time.sleep(PORT_LOOK_S)
 
 
 def bring_down(item: EndpointUp) -> bool:

@@ -45,7 +45,7 @@ def claims(draw: st.DrawFn, universe: Universe) -> list[tuple[PeerName, RingClai
         hi = draw(st.sampled_from(edges)) - draw(st.integers(0, 9))
         rank = (draw(st.integers(0, 2)), draw(st.integers(0, 3)))
         writer, owner = (draw(st.sampled_from(NAMES[:3])) for _ in range(2))
-        found.append((PeerName(writer), RingClaim(lo, hi, *rank, owner, draw(st.integers(-1, 128)), "")))
+        found.append((PeerName(writer), RingClaim(lo, hi, *rank, owner, draw(st.integers(-1, 128)), "", 0)))
     return found
 
 
