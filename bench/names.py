@@ -106,9 +106,10 @@ def names_lines(figures: dict[str, float]) -> list[str]:
 
 @contextmanager
 def _server() -> Iterator[Server]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind((HOST, 0))
+        port = tcp.getsockname()[1]
+        udp.bind((HOST, port))
     ours, theirs = socket.socketpair()
     options = ServerOptions(host=HOST, port=port, resolv_conf=os.devnull)
     process = subprocess.Popen((sys.executable, "-m", "adapters.dns", options.to_text()), stdin=theirs.fileno())

@@ -1,4 +1,6 @@
-"""Whom this host asks for names: the servers of its `resolv.conf`, as it is now. Source: resolv.conf(5)."""
+"""Whom this host asks for names: the servers of its `resolv.conf`, as it is now. Source: resolv.conf(5), and
+OpenBSD's for `[address]:port`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class ResolvConf:
         self._path = Path(path)
         self._looked_ms = -LOOK_MS
         self._known: tuple[int, int] | None = None
-        self._servers: tuple[str, ...] = ()
+        self._servers: tuple[tuple[str, int], ...] = ()
 
     def servers(self, now_ms: int, ours: Collection[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
         """Return addresses and ports of whom to ask, in order; we are not among them. Never raises: a file that
@@ -31,7 +33,7 @@ class ResolvConf:
         if now_ms - self._looked_ms >= LOOK_MS:
             self._looked_ms = now_ms
             self._look()
-        return tuple((server, DNS_PORT) for server in self._servers if (server, DNS_PORT) not in ours)
+        return tuple(server for server in self._servers if server not in ours)
 
     def _look(self) -> None:
         try:
@@ -45,14 +47,25 @@ class ResolvConf:
             self._known, self._servers = None, ()
 
 
-def servers_of(content: bytes) -> tuple[str, ...]:
-    """Return the addresses that a file names, in order."""
-    found: dict[str, None] = {}
+def servers_of(content: bytes) -> tuple[tuple[str, int], ...]:
+    """Return the addresses and ports that a file names, in order."""
+    found: dict[tuple[str, int], None] = {}
     for line in content.decode("ascii", "replace").splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
-                found[str(ipaddress.ip_address(words[1]))] = None
+                found[_server(words[1])] = None
             except ValueError:
                 continue
     return tuple(found)[:SERVERS_MAX]
+
+
+def _server(text: str) -> tuple[str, int]:
+    """Raises: ValueError."""
+    host, port = text, DNS_PORT
+    if text.startswith("["):
+        host, _, digits = text[1:].partition("]:")
+        port = int(digits)
+    if not 0 < port < 65_536:
+        raise ValueError(f"{port} is no port")
+    return str(ipaddress.ip_address(host)), port

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from adapters.dns.reverse import Entry, Reverse
 from adapters.dns.wire import (
     AAAA,
     ANY,
@@ -105,8 +106,6 @@ ServiceRow = tuple[str, int, int, int, int, int]
 """Target, port, priority, weight, time to live in seconds, rank."""
 TextRow = tuple[str, int]
 """Text, time to live in seconds."""
-_Reverse = tuple[int, str, str, int]
-"""Rank, key, name with its case, time to live in seconds."""
 
 
 class Table:
@@ -122,7 +121,7 @@ class Table:
         self._names: dict[bytes, Node] = {self._domain: self._apex}
         self._below: dict[bytes, int] = {}
         self._addresses: dict[bytes, tuple[bytes, ...]] = {}
-        self._reverse: dict[bytes, tuple[_Reverse, ...]] = {}
+        self._reverse = Reverse()
         self.records = 0
         """How many there are."""
         self.left_out = 0
@@ -151,12 +150,12 @@ class Table:
         self._add(name, tuple(Records(kind, _unique(rows)) for kind, rows in by_kind.items()))
         if hosts:
             self._addresses[name] = tuple(dict.fromkeys(address for _, address, _, _ in hosts))
-            named: dict[bytes, _Reverse] = {}
+            named: dict[bytes, Entry] = {}
             for host, address, ttl_s, rank in hosts:
                 # Most are in lower case: then one text serves.
                 named.setdefault(address, (rank, key, key if host == key else host, ttl_s))
             for address, entry in named.items():
-                self._point(address, (*self._reverse.get(address, ()), entry))
+                self._point(address, self._reverse.add(address, entry))
 
     def answer(self, query: bytes, *, is_tcp: bool = False) -> bytes | None:
         """Return the answer to a query about what is ours; None when it is about something else, or is unusual."""
@@ -247,21 +246,20 @@ class Table:
                 if not self._names[above]:
                     del self._names[above]
         for address in self._addresses.pop(name, ()):
-            self._point(address, tuple(entry for entry in self._reverse[address] if entry[1] != key))
+            self._point(address, self._reverse.remove(address, key))
 
     def _above(self, name: bytes) -> list[bytes]:
         """Return the names between a name and the domain."""
         labels = labels_of(name) or []
         return [b"".join(labels[count:]) + b"\0" for count in range(1, len(labels) - self._depth)]
 
-    def _point(self, address: bytes, entries: tuple[_Reverse, ...]) -> None:
-        """Have an address answer to the first of its names."""
+    def _point(self, address: bytes, entry: Entry | None) -> None:
+        """Have an address answer to a name."""
         name = reverse_name(address)
-        if not entries:
-            del self._reverse[address], self._names[name]
+        if entry is None:
+            del self._names[name]
             return
-        self._reverse[address] = entries
-        _, _, host, ttl_s = min(entries)
+        _, _, host, ttl_s = entry
         self._names[name] = (Records(PTR, ((0, record(PTR, ttl_s, name_bytes(host))),)),)
 
 

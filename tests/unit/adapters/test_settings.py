@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.settings import SettingsError, derived_peer_name, parse, peer_name, seed_mode
+from adapters.settings import SettingsError, derived_peer_name, listen_address, parse, peer_name, seed_mode
 from core.config import SeedMode
 from core.ipam.universe import universe_of
 
@@ -153,3 +153,42 @@ def test_a_range_of_each_family_in_any_order() -> None:
     config = parse((*NAME, *words), {}).config
     assert str(config.universe) == "10.32.0.0/12,fd00:10:32::/64"
     assert [str(subnet) for subnet in config.subnets] == ["10.32.5.0/24", "fd00:10:32::/64"]
+
+
+def test_options_of_names_are_read_as_weave_net_s_users_write_them() -> None:
+    settings = parse(NAME, {})
+    server = settings.name_server
+    assert (settings.config.dns, settings.config.domain, settings.config.dns_ttl_s) == (True, "weave.local.", 1)
+    assert (server.host, server.port, server.timeout_ms, server.resolv_conf) == ("", 53, 5_000, "/etc/resolv.conf")
+    words = ("--dns-domain", "Foo.bar", "--dns-ttl", "30", "--dns-listen-address", "10.1.2.3:5300")
+    settings = parse((*NAME, *words, "--dns-fallback-timeout", "1.5s", "--resolv-conf", "/r"), {})
+    server = settings.name_server
+    assert (settings.config.domain, settings.config.dns_ttl_s) == ("foo.bar.", 30)
+    assert (server.domain, server.ttl_s) == ("foo.bar.", 30)
+    assert (server.host, server.port, server.timeout_ms, server.resolv_conf) == ("10.1.2.3", 5300, 1_500, "/r")
+    assert not parse((*NAME, "--no-dns"), {}).config.dns
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("10.0.0.1", ("10.0.0.1", 53)), ("fd00::1", ("fd00::1", 53)), ("[fd00::1]:5", ("fd00::1", 5))]
+)
+def test_addresses_to_listen_on_are_of_either_family(text: str, place: tuple[str, int]) -> None:
+    assert listen_address(text) == place
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--dns-domain", "a..b"),
+        ("--dns-domain", "x." * 100),
+        ("--dns-ttl", "-1"),
+        ("--dns-listen-address", "host:53"),
+        ("--dns-listen-address", "10.0.0.1:0"),
+        ("--dns-fallback-timeout", "5"),
+        ("--dns-fallback-timeout", "0s"),
+        ("--dns-fallback-timeout", "999999m"),
+    ],
+)
+def test_options_of_names_that_make_no_sense_are_refused(words: tuple[str, str]) -> None:
+    with pytest.raises(SettingsError, match=words[0]):
+        parse((*NAME, *words), {})

@@ -79,7 +79,7 @@ def ask_tcp(connection: socket.socket, *queries: bytes) -> list[bytes]:
 @contextmanager
 def running(resolv_conf: str = "/nonexistent", *, host: str = "127.0.0.1", timeout_ms: int = 5_000) -> Iterator[Server]:
     """Run a worker on a free port."""
-    options = ServerOptions(host=host, port=_free_port(host), resolv_conf=resolv_conf, timeout_ms=timeout_ms)
+    options = ServerOptions(host=host, port=free_port(host), resolv_conf=resolv_conf, timeout_ms=timeout_ms)
     ours, theirs = socket.socketpair()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = (sys.executable, "-m", "adapters.dns", options.to_text())
@@ -105,7 +105,7 @@ def _status(control: socket.socket) -> ServerStatus:
             return status_of(message)
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
     """Return a port that neither UDP nor TCP uses; between now and its use somebody may take it, which is seldom."""
     while True:
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
