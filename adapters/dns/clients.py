@@ -22,8 +22,10 @@ QUERY_SIZE_MAX = 4_096
 """Bytes; those with all that there is in a query have less than 600."""
 READ_SIZE = 4_096
 """Bytes read at a time, some 100 queries."""
-UNSENT_MAX = 256 * 1024
-"""Bytes of answers that wait for a client that takes none; then it is let go."""
+UNSENT_MAX = 64 * 1024
+"""Bytes of answers that wait for a client; then its next query waits as well."""
+WAITING_MAX = 64
+"""Queries of one client that others are asked for at a time; then its next query waits."""
 ACCEPTS_MAX = 64
 """Connections taken before others have their turn."""
 
@@ -42,6 +44,8 @@ class Client:
         self.unsent = bytearray()
         self.waiting = 0
         """Queries that others are asked for."""
+        self.is_busy = False
+        """Its queries are being answered."""
         self._clients = clients
 
     def reply(self, message: bytes) -> None:
@@ -91,7 +95,7 @@ class Clients:
             return False
         try:
             if events & select.EPOLLOUT:
-                self._write(client)
+                self._go_on(client)
             else:
                 self._read(client)
         except OSError:
@@ -103,11 +107,12 @@ class Clients:
         if not client.is_open:
             return
         self._heard(client)
-        self._queue(client, message)
-        try:
-            self._write(client)
-        except OSError:
-            self._close(client)
+        _queue(client, message)
+        if not client.is_busy:
+            try:
+                self._go_on(client)
+            except OSError:
+                self._close(client)
 
     def expire(self) -> None:
         """Let go of those who have said nothing for too long."""
@@ -127,14 +132,34 @@ class Clients:
             return
         if not data:
             raise ConnectionError("closed")
-        received = client.received
-        received += data
-        at = 0
-        while client.is_open and len(received) - at >= 2:
+        client.received += data
+        self._go_on(client)
+
+    def _go_on(self, client: Client) -> None:
+        """Answer what is complete as far as answers are taken, and see what to wait for. Raises: OSError."""
+        while True:
+            is_held_up = not self._answer_all(client)
+            if not client.is_open:
+                return
+            if client.unsent:
+                with contextlib.suppress(BlockingIOError):
+                    del client.unsent[: client.connection.send(client.unsent)]
+            if client.unsent or not is_held_up or client.waiting >= WAITING_MAX:
+                break
+        wanted = select.EPOLLOUT if client.unsent else 0 if is_held_up else select.EPOLLIN
+        self._poll.modify(client.connection, wanted)
+
+    def _answer_all(self, client: Client) -> bool:
+        """Answer complete queries; return whether none are left. Raises: ConnectionError."""
+        received, at = client.received, 0
+        client.is_busy = True
+        is_all = False
+        while client.is_open and client.waiting < WAITING_MAX and len(client.unsent) < UNSENT_MAX:
             size = int.from_bytes(received[at : at + 2])
             if size > QUERY_SIZE_MAX:
                 raise ConnectionError("no query is that long")
-            if len(received) - at < 2 + size:
+            is_all = len(received) - at < 2 + size or len(received) - at < 2
+            if is_all:
                 break
             query = bytes(received[at + 2 : at + 2 + size])
             at += 2 + size
@@ -142,26 +167,12 @@ class Clients:
             answer = self._answer(query, client)
             if answer is not None:
                 client.waiting -= 1
-                self._queue(client, answer)
+                _queue(client, answer)
+        client.is_busy = False
         if at and client.is_open:
             self._heard(client)
             del received[:at]
-            self._write(client)
-
-    def _queue(self, client: Client, message: bytes) -> None:
-        if message:
-            assert len(message) <= TCP_SIZE_MAX, "answers are cut where they are made"
-            client.unsent += len(message).to_bytes(2) + message
-
-    def _write(self, client: Client) -> None:
-        unsent = client.unsent
-        if unsent:
-            with contextlib.suppress(BlockingIOError):
-                del unsent[: client.connection.send(unsent)]
-        if len(unsent) > UNSENT_MAX:
-            raise ConnectionError("it takes no answers")
-        # Who takes no answers is not read from until it does.
-        self._poll.modify(client.connection, select.EPOLLOUT if unsent else select.EPOLLIN)
+        return is_all
 
     def _heard(self, client: Client) -> None:
         client.heard_ms = self._now_ms()
@@ -176,3 +187,9 @@ class Clients:
             client.is_open = False
             del self._clients[client.fd]
             client.connection.close()
+
+
+def _queue(client: Client, message: bytes) -> None:
+    if message:
+        assert len(message) <= TCP_SIZE_MAX, "answers are cut where they are made"
+        client.unsent += len(message).to_bytes(2) + message

@@ -61,7 +61,7 @@ def give_addresses(lab: Lab) -> None:
     for host, address in SERVERS.items():
         assert lab.run(host, "ip", "addr", "add", f"{address}/12", "dev", "weave").returncode == 0
     for host, address in SERVERS.items():
-        wait_for(lambda host=host: weave(lab, host, "dns-args"), f"--dns={address} ")  # type: ignore[misc]
+        wait_for(lambda host=host: weave(lab, host, "dns-args"), f"--dns={address} ")
 
 
 def weave(lab: Lab, host: str, *words: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from dnslib import RR, A, DNSRecord
 from server import Server, ask_tcp, host_answers, running
 
-from adapters.dns.upstream import IN_FLIGHT_MAX
+from adapters.dns.clients import WAITING_MAX
+from adapters.dns.upstream import IN_FLIGHT_MAX, SAME_MAX
 from adapters.dns.wire import REFUSED, SERVFAIL, UDP_SIZE_MIN, failure
 
 QUERY = DNSRecord.question("example.com").pack()
@@ -172,10 +173,22 @@ def test_servers_that_never_answer_delay_nobody_else(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_one_question_is_cut_short(tmp_path: Path) -> None:
-    with world(tmp_path, silent) as (server, (upstream,)), server.connect() as client:
-        for answer in ask_tcp(client, *[QUERY] * 100)[:36]:
-            assert answer[3] & 0x0F == SERVFAIL
-        assert len(upstream.queries) <= 64
+    with world(tmp_path, silent) as (server, (upstream,)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.settimeout(20)
+        asker.connect((server.host, server.port))
+        for _ in range(SAME_MAX + 20):
+            asker.send(QUERY)
+        for _ in range(20):
+            assert asker.recv(512)[3] & 0x0F == SERVFAIL
+        assert len(upstream.queries) <= SAME_MAX
+
+
+def test_who_asks_for_much_at_once_gets_all_of_it_in_time(tmp_path: Path) -> None:
+    with world(tmp_path, good) as (server, _), server.connect() as client:
+        queries = [QUERY, OURS] * 2 * WAITING_MAX
+        answers = ask_tcp(client, *(number.to_bytes(2) + query[2:] for number, query in enumerate(queries)))
+        assert sorted(int.from_bytes(answer[:2]) for answer in answers) == list(range(len(queries)))
+        assert all(len(data(answer)) == 1 for answer in answers)
 
 
 def test_what_repeats_not_id_and_question_is_ignored(tmp_path: Path) -> None:
