@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from names_world import MANY, SERVERS, Resolvers, dig, give_addresses, text, wait_for, weave
 
+from adapters.control import daemon, lab_kernel
 from adapters.control.lab_file import parse
-from adapters.control.lab_hosts import Lab
+from adapters.control.lab_hosts import Lab, peer_name
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="agents and namespaces need root"),
@@ -24,6 +28,13 @@ NAME = f"wnn{os.getpid()}"
 CUT_S = 30.0
 BACK_S = 15.0
 """The target is 2 s on a machine that is not busy; what it took is printed."""
+HOLD_PORT = f"""
+import socket, time
+held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+held.bind(({SERVERS["B"]!r}, 53))
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +122,37 @@ def test_each_half_resolves_its_own_side_and_all_names_are_back_after_the_heal(l
         assert time.monotonic() - begin < BACK_S
         time.sleep(0.05)
     print(f"withheld after {withheld_s:.1f} s, back {time.monotonic() - begin:.2f} s after the heal")
+
+
+def test_an_address_that_is_taken_is_fatal_only_if_it_was_asked_for(lab: Lab) -> None:
+    weave(lab, "B", "stop")
+    with lab.start("B", sys.executable, "-c", HOLD_PORT) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        name = ("--name", peer_name(NAME, "B"), "--nickname", "B", "--resolv-conf", "/dev/null")
+        said = weave(lab, "B", "launch", *name, "--dns-listen-address", SERVERS["B"])
+        assert f"Unable to start dns server: listen {SERVERS['B']}:53: Address already in use" in said
+        lab.launch("B")
+        wait_for(lambda: weave(lab, "B", "status"), f"Trouble: {SERVERS['B']}:53: Address already in use")
+        holder.kill()
+    wait_for(lambda: str(dig(lab, "B", "db")), "10.46.1.2")
+
+
+def test_the_server_ends_with_an_agent_that_is_killed(lab: Lab) -> None:
+    pid = daemon.running_pid(lab_kernel.directory(NAME, "B") / "run")
+    assert pid is not None
+    (server,) = (child for child in children(pid) if "adapters.dns" in command_of(child))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: f"[{command_of(server)}]", "[]")
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
