@@ -73,6 +73,8 @@ MARKS = frozenset(
         "sessions.silent-peer",
         "sessions.spare-closed",
         "shortids.clash-lost",
+        "strays.found",
+        "strays.refused",
         "takeover.forced",
         "takeover.gave-up",
         "takeover.nobody-waits",

@@ -86,6 +86,7 @@ from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
 from core.reconcile.objects import KernelObject
 from core.reconcile.reconciler import Reconciler
+from core.reconcile.strays import Strays
 from core.status import KernelTrouble, Status
 from core.types import Instant, PeerName, RequestId
 from crdt.fact import Change, Origin
@@ -114,6 +115,7 @@ class Replica:
         self.allocator = Allocator(
             context,
             in_sync=lambda: self.mesh.in_sync,
+            may_give=lambda: self.strays.has_looked,
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
             vacate=lambda then: self.attachments.vacate(then),
@@ -125,6 +127,9 @@ class Replica:
         self.names = Registry(context, self.zone)
         self.attachments = Attachments(context, self.allocator, self.reconciler, self.names)
         self._rebirths = 0
+        self.strays = Strays(
+            context, self.allocator, self.attachments.mac_of, self.attachments.is_known, self.reconciler.dirty
+        )
         self._is_moving = False
         self._moved_at = 0
         self._caught_up: tuple[object, ...] | None = None
@@ -209,7 +214,7 @@ class Replica:
 
         No interface is asked for before it is certain that our own facts are the newest there are of us.
         """
-        return desired(
+        objects = desired(
             self._context.config,
             self.mesh.short_id,
             self.mesh.short_ids,
@@ -221,6 +226,8 @@ class Replica:
             lines=self.mesh.lines,
             seals=self._seals.objects(),
         )
+        strays = self.strays.objects()
+        return (*objects, *strays) if strays else objects
 
     # Events.
 
@@ -305,6 +312,7 @@ class Replica:
     def _kernel_dumped(self, event: KernelDumped) -> None:
         self.mesh.kernel_dumped(event.objects)
         self._seals.kernel_dumped(event.objects)
+        self.strays.kernel_dumped(event.objects)
         self.reconciler.kernel_dumped(event.objects)
         self._seals.ops_done(())
         self.attachments.settle()
@@ -322,6 +330,7 @@ class Replica:
             assert isinstance(result, Joined | Stale) or not is_present, f"we contradict ourselves: {result}"
             self.mesh.announce(own.origin)
             if any(fact.kind == NAMES[AttachmentRecord] for fact in own.facts):
+                self.strays.saved((container, ifname) for container, ifname, _ in self.attachments.records())
                 self.reconciler.dirty()
         self.attachments.settle()
 
@@ -341,6 +350,8 @@ class Replica:
         self.mesh.facts_changed()
         if self.mesh.in_sync:
             self._adopt()
+            if not earlier_lives(self._context):
+                self.strays.look()
         self._fences.facts_changed()
         self.allocator.facts_changed()
         self.zone.facts_changed(self.mesh.next_hops, self.mesh.reached)

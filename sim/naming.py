@@ -73,6 +73,8 @@ class Naming:
             for user in self._stage.books.users[holder.index].values()
             if user.is_attached and user.addresses
             for address in user.addresses
+            # The kernel shows addresses, not names: who lost its journal with nobody to remember has none.
+            if "amnesia" not in self._stage.scenario.allow
         }
         for host, heart in hearts:
             answered = dict.fromkeys(_answered(host))

@@ -53,12 +53,15 @@ class Allocator:
         context: Context,
         *,
         in_sync: Callable[[], bool],
+        may_give: Callable[[], bool] = lambda: True,
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
         vacate: Vacate = lambda then: then(),
     ) -> None:
+        """`may_give` holds once what containers are known to use has been claimed."""
         self._context = context
         self._in_sync = in_sync
+        self._may_give = may_give
         self._reachable = reachable
         self._send_to = send_to
         self._vacate = vacate
@@ -209,6 +212,14 @@ class Allocator:
             return
         self._wait(Wait(key, ident, cidrs, callback, why))
 
+    def want_back(self, key: str, ident: str, cidrs: tuple[Cidr, ...], callback: Callback, why: str) -> None:
+        """Record that `ident` has used these addresses all the time; who waits already waits for that, too."""
+        universe = self._universe
+        inside = tuple(cidr for cidr in cidrs if universe is not None and cidr.address in universe)
+        others, self._waits = self._waits, {}
+        self.wait_for_claim(key, ident, inside, callback, why)
+        self._waits.update(others)
+
     def cancel_wait(self, key: str) -> None:
         """Forget a wait; nothing of it remains. Unknown keys are fine."""
         if self._waits.pop(key, None) is not None:
@@ -275,6 +286,9 @@ class Allocator:
             self._has_looked = True
             self._grace.resume()
         early, self._early = self._early, {}
+        if early:
+            # What our own containers use must not be given away.
+            self._work()
         for source, ask in early.items():
             self.received(source, ask)
         # Before the shortcut below: who can be reached may have changed without a fact.
@@ -418,11 +432,14 @@ class Allocator:
 
     def _ready(self) -> Steward | None:
         """Return what acts on the ring; None while we may not act."""
-        if self._seed is None or self._seed.ring is None or not self._in_sync() or earlier_lives(self._context):
+        if self._seed is None or self._seed.ring is None or not self._is_informed():
             # Once we may, there is everything to do, whether or not facts have changed since.
             self._seen = ()
             return None
         return self._make_steward()
+
+    def _is_informed(self) -> bool:
+        return self._in_sync() and not earlier_lives(self._context) and self._may_give()
 
     def _reason(self) -> str:
         """Say why nothing can be done at all; empty when something can."""

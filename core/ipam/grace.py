@@ -72,7 +72,7 @@ class Grace:
             record = self._held.record(ident, cidr.address)
             if record is None or not _is_suspect(record):
                 continue
-            if why != ATTACH and record.why.startswith(ATTACH):
+            if not why.startswith(ATTACH) and record.why.startswith(ATTACH):
                 # Else it would be taken from who asked, with the interface that had it.
                 self._held.restate(ident, cidr, why)
             elif ENDED in record.why:

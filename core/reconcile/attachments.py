@@ -268,6 +268,10 @@ class Attachments:
             left = tuple(text for text in record.addresses if text in present.addresses and text not in leaving)
             yield container, ifname, replace(record, addresses=left)
 
+    def is_known(self, place: AttachmentId) -> bool:
+        """Say whether an interface has a record, or is asked for or on its way out."""
+        return place in self._coming or place in self._going or self._record(place) is not None
+
     def describe(self) -> tuple[AttachmentStatus, ...]:
         """Return what status and report show."""
         found = []
@@ -341,7 +345,7 @@ class Attachments:
             old = () if before is None else before.addresses
             addresses = tuple(dict.fromkeys((*old, *(str(cidr) for cidr in coming.got))))
             coming.added = tuple(text for text in addresses if text not in old)
-            mac = self._mac(place) if before is None else before.mac
+            mac = self.mac_of(place) if before is None else before.mac
             at_ms = self._context.at.wall_ms
             record = AttachmentRecord(mac, addresses, event.netns, event.multicast_route, "attach", at_ms)
             if before is not None and replace(record, why=before.why, at_ms=before.at_ms) == before:
@@ -459,7 +463,7 @@ class Attachments:
         universe = self._context.config.universe
         return universe is not None and cidr.address in universe
 
-    def _mac(self, place: AttachmentId) -> str:
+    def mac_of(self, place: AttachmentId) -> str:
         """Make a MAC address, the same at every attach of that container here, so that neighbours' caches stay true."""
         text = "\0".join((self._context.me, *place))
         digest = blake2b(text.encode(), digest_size=6).digest()

@@ -38,6 +38,7 @@ UNIT: dict[str, str] = {
     "gossip.gap": "core/mesh/test_gossip.py",
     "ipam.note-denies": "core/ipam/test_space.py",
     "shortids.clash-lost": "core/mesh/test_shortids.py",
+    "strays.refused": "core/reconcile/test_strays.py",
 }
 """Passed in a test of their own: no honest peer leads there, or, the last one, only one in thousands."""
 
@@ -152,6 +153,15 @@ RARE: dict[str, Scenario] = {
     "seed.no-vote-after-amnesia": FORGETFUL_PROPOSER,
     "seed.old-ballot-refused": FORGETFUL_PROPOSER,
     "sessions.no-hello": story(2, 60, (0, BlackHole(A, B, 10))),
+    "strays.found": story(
+        2,
+        60,
+        (5_000, Attach(A, "c1")),
+        (10_000, CutPower(B)),
+        (20_000, Wipe(A)),
+        (21_000, Start(A)),
+        allow=("amnesia",),
+    ),
     "takeover.forced": story(3, 700, (5_000, CutPower(B)), (5_000, CutPower(C)), (60_000, RemovePeers(A, (B,), True))),
     "takeover.voters-changed": story(
         4,
