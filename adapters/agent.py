@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from adapters.clock import now
 from adapters.control.http import ControlError, ControlServer
 from adapters.dns.process import NameServer, NameServerError, check_address
+from adapters.docker.process import ProxyFailed, ProxyProcess
 from adapters.journal import HISTORY_FILE, Journal
 from adapters.journal_file import JournalError
 from adapters.loop import Heart, Loop
@@ -61,7 +62,7 @@ def run(settings: Settings, ready_fd: int | None = None, key: bytes | None = Non
         warning = _check_host(settings)
         settings = _suited_to_host(settings)
         asyncio.run(_Agent(settings, warning, key).run(lambda text: _tell(ready_fd, text)))
-    except (StartError, JournalError, TransportError, ControlError, NameServerError) as error:
+    except (StartError, JournalError, TransportError, ControlError, NameServerError, ProxyFailed) as error:
         print(f"FATA: {error}", file=sys.stderr, flush=True)
         _tell(ready_fd, str(error))
         return 1
@@ -93,7 +94,7 @@ class _Agent:
         self._level = LEVELS.index(settings.level)
 
     async def run(self, ready: Callable[[str], None]) -> None:
-        """Start, serve, stop. Raises: StartError, JournalError, TransportError, ControlError."""
+        """Start, serve, stop. Raises: StartError, JournalError, TransportError, ControlError, ProxyFailed."""
         settings, config = self._settings, self._settings.config
         settings.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         asyncio_loop = asyncio.get_running_loop()
@@ -129,7 +130,10 @@ class _Agent:
             store=lambda: self._replica.store,
             count=lambda: self._count(driver),
             stop=loop.stop,
+            tell=loop.report,
+            proxy=lambda: () if proxy is None else proxy.addresses,
         )
+        proxy = None if settings.proxy is None else ProxyProcess(settings.proxy, self._note)
         monitor = Monitor(config.bridge, config.port + 1)
         watching = None
         try:
@@ -151,6 +155,8 @@ class _Agent:
             if self._names is not None:
                 self._names.start()
             watching = asyncio.create_task(self._watch_namespaces())
+            if proxy is not None:
+                await proxy.start()
             ready("ok")
             await loop.run()
             self._note("INFO", "stopping; the kernel goes on forwarding")
@@ -162,6 +168,8 @@ class _Agent:
             asyncio_loop.remove_reader(monitor.fileno())
             asyncio_loop.remove_reader(sleeve.fileno())
             monitor.close()
+            if proxy is not None:
+                await proxy.close()
             if self._names is not None:
                 self._names.close()
             await control.close()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.dns.options import DNS_PORT, FALLBACK_TIMEOUT_MS, RESOLV_CONF, ServerOptions
+from adapters.docker import options as docker_options
+from adapters.docker.options import OptionsError, ProxyOptions
 from adapters.password import OPTION, VARIABLE
 from core.config import Config, SeedMode
 from core.ipam.universe import Universe, subnets_of
@@ -88,6 +90,8 @@ class Settings:
     """Bytes that the history may have; 0 for none."""
     name_server: ServerOptions
     """For the name server, if there is one."""
+    proxy: ProxyOptions | None
+    """For the Docker proxy; None for no proxy."""
 
     @property
     def socket(self) -> Path:
@@ -107,7 +111,7 @@ def runtime_directory(env: Mapping[str, str]) -> Path:
 
 def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = False) -> Settings:
     """Read options and environment. `has_password` if there is one in neither any more. Raises: SettingsError."""
-    asked = _parser().parse_intermixed_args(list(argv))
+    asked = _parser().parse_intermixed_args(docker_options.normalised(list(argv)))
     peers = tuple(asked.peers)
     record = asked.record or env.get("WEAVE_RECORD")
     if asked.resume and peers:
@@ -136,12 +140,17 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         domain=dns_domain(asked.dns_domain),
         dns_ttl_s=_number("--dns-ttl", asked.dns_ttl, 0, TTL_MAX_S),
     )
+    runtime = runtime_directory(env)
+    try:
+        proxy = docker_options.read_options(asked, env, runtime=runtime, data=data, domain=config.domain)
+    except OptionsError as error:
+        raise SettingsError(str(error)) from error
     return Settings(
         config=config,
         host=asked.host,
         http=_first(asked.http_addr, env.get("WEAVE_HTTP_ADDR"), HTTP_ADDRESS),
         metrics=_first(asked.metrics_addr, asked.status_addr, env.get("WEAVE_STATUS_ADDR"), METRICS_ADDRESS),
-        runtime=runtime_directory(env),
+        runtime=runtime,
         data=data,
         level=asked.log_level,
         range_is_default=asked.ipalloc_range is None,
@@ -150,6 +159,7 @@ def parse(argv: Sequence[str], env: Mapping[str, str], *, has_password: bool = F
         record_size_max=_number("--record-limit", asked.record_limit, 1, RECORD_MIB_MAX) * MIB,
         history_size_max=_number("--history-size", asked.history_size, 0, HISTORY_MIB_MAX) * MIB,
         name_server=_name_server(asked, config),
+        proxy=proxy,
     )
 
 
@@ -301,8 +311,8 @@ def _parser() -> _Parser:
     add("--resolv-conf", metavar="FILE", default="", help=f"names the servers for names of others ({RESOLV_CONF})")
     for flag in ("--without-dns", "--no-restart"):
         add(flag, action="store_true", help=argparse.SUPPRESS)
-    for flag in ("--plugin", "--proxy"):
-        add(flag, choices=("false",), help=argparse.SUPPRESS)
+    add("--plugin", choices=("false",), help=argparse.SUPPRESS)
+    docker_options.add_options(parser)
     add("peers", nargs="*", metavar="HOST[:PORT]", help="peers to connect to")
     return parser
 

@@ -51,6 +51,9 @@ weave dns-add       [<ip> ...] <container> [-h <name>] | <ip> ... -h <name>
 
 weave ipam gc       [--dry-run] [<ident> ...]
 
+weave env           [--restore]
+      config
+
 weave connect       [--replace] [<peer> ...]
       forget        <peer> ...
       rmpeer        [--force] <peer> ...
@@ -317,6 +320,42 @@ def _ipam(words: list[str]) -> int:
     return 0
 
 
+def _env(words: list[str]) -> int:
+    from adapters.docker import shell
+
+    if words == ["--restore"]:
+        line = shell.restored(os.environ)
+        if line is None:
+            raise Failure(shell.NOTHING)
+        print(line)
+        return 0
+    no_words(words)
+    address = _proxy_address()
+    if address:
+        print(shell.exports(address, os.environ))
+    return 0
+
+
+def _config(words: list[str]) -> int:
+    no_words(words)
+    address = _proxy_address()
+    if address:
+        print(f"-H={address}")
+    return 0 if address else 1
+
+
+def _proxy_address() -> str:
+    """Return where Docker's clients come; empty if there is no proxy."""
+    from adapters.control.client import NotRunning, Refused
+    from adapters.docker.shell import address_for
+
+    try:
+        lines = ask_raw("GET", "/proxyaddrs").splitlines()
+    except (NotRunning, Refused):
+        return ""
+    return address_for(lines[0], os.environ) if lines else ""
+
+
 def _connect(words: list[str]) -> int:
     replace = words[:1] == ["--replace"]
     peers = words[1:] if replace else words
@@ -417,6 +456,8 @@ _VERBS = {
     "dns-lookup": _name("dns-lookup"),
     "dns-args": _name("dns-args"),
     "ipam": _ipam,
+    "env": _env,
+    "config": _config,
     "connect": _connect,
     "forget": _forget,
     "rmpeer": _rmpeer,

@@ -34,6 +34,7 @@ from core.events import (
     Command,
     Commanded,
     Connect,
+    ContainerGone,
     DetachAsked,
     Event,
     Forget,
@@ -87,12 +88,16 @@ class ControlServer:
         store: Callable[[], Store],
         count: Count,
         stop: Callable[[], None],
+        tell: Callable[[Event], None],
+        proxy: Callable[[], tuple[str, ...]],
     ) -> None:
         self._settings = settings
         self._ask = ask
         self._describe = describe
         self._count = count
         self._stop = stop
+        self._tell = tell
+        self._proxy = proxy
         self._metrics = Metrics(describe)
         self._looking = Looking(settings, store)
         self._doors: list[Door] = []
@@ -167,6 +172,7 @@ class ControlServer:
             ("GET", "/status/dns", self._shower(text.dns_text)),
             ("GET", "/status/ipam", self._shower(text.ipam_text)),
             ("GET", "/report", self._show_report),
+            ("GET", "/proxyaddrs", self._show_proxy),
         ]
 
     def _shower(self, render_text: Callable[[Status], str]) -> Handler:
@@ -216,6 +222,7 @@ class ControlServer:
             ("GET", "/ps", self._show_attachments),
             ("POST", "/attach", self._attach),
             ("POST", "/detach", self._detach),
+            ("POST", "/container-gone", self._container_gone),
             ("POST", "/stop", self._end),
         ]
 
@@ -291,6 +298,16 @@ class ControlServer:
         addresses = tuple(str(address) for address in form.getall("address", []))
         container, ifname = (str(form.get(name, "")) for name in ("container", "ifname"))
         return _answer(await self._reply(lambda number: DetachAsked(number, container, ifname, addresses)))
+
+    async def _container_gone(self, request: web.Request) -> web.Response:
+        container = str((await request.post()).get("container", ""))
+        self._tell(ContainerGone(container))
+        return web.Response(status=204)
+
+    async def _show_proxy(self, _request: web.Request) -> web.Response:
+        """Show where Docker's clients come, one address a line; there is no such path without a proxy."""
+        addresses = self._proxy()
+        return web.Response(text="".join(f"{item}\n" for item in addresses), status=200 if addresses else 404)
 
     async def _show_attachments(self, _request: web.Request) -> web.Response:
         return web.Response(text=ps_text(self._describe()))

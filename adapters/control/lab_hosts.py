@@ -157,7 +157,9 @@ class Lab:
         found = self.file.host(host)
         peers = tuple(self.address(peer, host) for peer in found.peers)
         name = peer_name(self.file.name, host)
-        return ("weave", "launch", "--name", name, "--nickname", host, *(found.launch or ()), *peers)
+        # A Docker daemon of this machine belongs to none of the lab's hosts, unless the file says so.
+        own = ("--proxy=false", "--name", name, "--nickname", host)
+        return ("weave", "launch", *own, *(found.launch or ()), *peers)
 
     def attach(self, host: str, container: str, *addresses: str) -> str:
         """Attach a container of the lab; return what `weave attach` printed (addresses). Raises: LabError."""
