@@ -323,37 +323,16 @@ def _ipam(words: list[str]) -> int:
 def _env(words: list[str]) -> int:
     from adapters.docker import shell
 
-    if words == ["--restore"]:
-        line = shell.restored(os.environ)
-        if line is None:
-            raise Failure(shell.NOTHING)
-        print(line)
-        return 0
-    no_words(words)
-    address = _proxy_address()
-    if address:
-        print(shell.exports(address, os.environ))
-    return 0
+    if words not in ([], ["--restore"]):
+        raise Misuse
+    return shell.env(runtime_directory() / "control.sock", is_undoing=bool(words))
 
 
 def _config(words: list[str]) -> int:
+    from adapters.docker import shell
+
     no_words(words)
-    address = _proxy_address()
-    if address:
-        print(f"-H={address}")
-    return 0 if address else 1
-
-
-def _proxy_address() -> str:
-    """Return where Docker's clients come; empty if there is no proxy."""
-    from adapters.control.client import NotRunning, Refused
-    from adapters.docker.shell import address_for
-
-    try:
-        lines = ask_raw("GET", "/proxyaddrs").splitlines()
-    except (NotRunning, Refused):
-        return ""
-    return address_for(lines[0], os.environ) if lines else ""
+    return shell.config(runtime_directory() / "control.sock")
 
 
 def _connect(words: list[str]) -> int:

@@ -5,12 +5,14 @@ The bytes are not changed and not kept. Chunked bodies: RFC 9112 §7.1.
 
 from __future__ import annotations
 
+import re
+
 from adapters.docker.head import CHUNKED, CLOSE, HeadError
 
 LINE_SIZE_MAX = 4096
 """Bytes of a chunk's size with its extensions, or of one line of a trailer."""
 TRAILER_LINES_MAX = 128
-SIZE_DIGITS_MAX = 15
+SIZE = re.compile(b"[0-9a-fA-F]{1,15}")
 
 
 class Body:
@@ -69,12 +71,9 @@ class Body:
                 raise HeadError("the trailer is too long")
             return
         digits = line.partition(b";")[0].strip(b" \t")
-        try:
-            if not digits or len(digits) > SIZE_DIGITS_MAX or not digits.isalnum():
-                raise ValueError
-            size = int(digits, 16)
-        except ValueError:
-            raise HeadError("the size of a chunk is malformed") from None
+        if SIZE.fullmatch(digits) is None:
+            raise HeadError("the size of a chunk is malformed")
+        size = int(digits, 16)
         self._is_in_trailer = size == 0
         # The new line behind its data passes with them; who gets it wrong is told by the daemon.
         self._left = size + 2 if size else 0

@@ -82,7 +82,7 @@ class Relay:
         self._connect = connect
         self._intercept = intercept
         self._daemon: Stream | None = None
-        self._ahead_is_over = False
+        self._is_sent = False
 
     async def run(self) -> None:
         """Serve until either side has had enough; closes both."""
@@ -129,7 +129,7 @@ class Relay:
         if exchange is not None:
             return await self._held(request, exchange)
         await self._daemon.send(request.head.raw)
-        return await self._both_ways(request, self._pass_body(request.length), None)
+        return await self._both_ways(request, request.length, None)
 
     async def _held(self, request: Request, exchange: Exchange) -> bool:
         assert self._daemon is not None, "connected before"
@@ -139,12 +139,12 @@ class Relay:
         after = await exchange.request(before)
         is_same = after == before and request.length != CHUNKED
         await self._daemon.send((request.head.raw if is_same else request.head.with_length(len(after))) + after)
-        return await self._both_ways(request, None, exchange if exchange.holds_response else None)
+        return await self._both_ways(request, 0, exchange if exchange.holds_response else None)
 
-    async def _both_ways(self, request: Request, upload: Awaitable[None] | None, exchange: Exchange | None) -> bool:
+    async def _both_ways(self, request: Request, length: int, exchange: Exchange | None) -> bool:
         """Send what is left of a request, and watch its client, while the answer passes."""
-        self._ahead_is_over = upload is None
-        sending = asyncio.ensure_future(self._upload(upload))
+        self._is_sent = length == 0
+        sending = asyncio.ensure_future(self._upload(length))
         try:
             response = await self._answer_of(request, exchange)
         finally:
@@ -154,14 +154,13 @@ class Relay:
             await self._raw()
             return False
         # A request that was answered before all of it was there cannot be followed by another.
-        return self._ahead_is_over and request.head.keeps_open and response.head.keeps_open and response.length != CLOSE
+        return self._is_sent and request.head.keeps_open and response.head.keeps_open and response.length != CLOSE
 
-    async def _upload(self, body: Awaitable[None] | None) -> None:
+    async def _upload(self, length: int) -> None:
         assert self._daemon is not None, "connected before"
         try:
-            if body is not None:
-                await body
-                self._ahead_is_over = True
+            await self._pass(self._client, self._daemon, Body(length))
+            self._is_sent = True
             ahead = b""
             try:
                 while len(ahead) < AHEAD_SIZE_MAX:
@@ -173,14 +172,8 @@ class Relay:
                     ahead += data
             finally:
                 self._client.push_back(ahead)
-        except (OSError, Gone):
+        except (OSError, Gone, HeadError):
             await self._daemon.end()
-        except HeadError:
-            await self._daemon.end()
-
-    async def _pass_body(self, length: int) -> None:
-        assert self._daemon is not None, "connected before"
-        await self._pass(self._client, self._daemon, Body(length))
 
     async def _answer_of(self, request: Request, exchange: Exchange | None) -> Response:
         """Pass answers to the client up to the last one; return that."""

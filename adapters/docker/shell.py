@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+from adapters.control.client import NotRunning, Refused, ask
 
 NOTHING = (
     "Nothing to restore. This is most likely because there was no preceding invocation of 'eval $(weave env)' "
     "in this shell."
 )
+
+
+def env(control: Path, *, is_undoing: bool) -> int:
+    """Print the line for `eval`, nothing without a proxy; return the exit status. `control` is the agent's socket."""
+    if is_undoing:
+        line = restored(os.environ)
+        print(line or NOTHING, file=sys.stdout if line else sys.stderr)
+        return 0 if line else 1
+    address = _proxy(control)
+    if address:
+        print(exports(address, os.environ))
+    return 0
+
+
+def config(control: Path) -> int:
+    """Print the option that makes a Docker client come to the proxy; return 1 if there is none."""
+    address = _proxy(control)
+    if address:
+        print(f"-H={address}")
+    return 0 if address else 1
+
+
+def _proxy(control: Path) -> str:
+    """Return where this shell's Docker client would come to; empty if there is no proxy."""
+    try:
+        lines = ask(control, "GET", "/proxyaddrs").splitlines()
+    except (NotRunning, Refused):
+        return ""
+    return address_for(lines[0], os.environ) if lines else ""
 
 
 def address_for(listening: str, env: Mapping[str, str]) -> str:

@@ -61,8 +61,8 @@ def test_an_empty_range_switches_allocation_off() -> None:
 
 def test_switches_of_services_that_are_not_there_are_accepted_when_they_are_off() -> None:
     parse((*NAME, "--no-dns", "--without-dns", "--plugin=false", "--proxy=false", "--no-restart"), {})
-    with pytest.raises(SettingsError, match="--proxy"):
-        parse((*NAME, "--proxy=true"), {})
+    with pytest.raises(SettingsError, match="--plugin"):
+        parse((*NAME, "--plugin=true"), {})
 
 
 @pytest.mark.parametrize(
