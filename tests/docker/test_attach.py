@@ -39,7 +39,7 @@ attach = true
 """
 IMAGE = "weavenet-test/busybox:1"
 TIMEOUT_S = 60.0
-PROGRAMS = ("sh", "sleep", "ip", "ping")
+PROGRAMS = ("sh", "sleep", "ip", "ping", "cat", "id", "hostname", "true", "wc")
 
 
 class Docker:
