@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from adapters.docker.body import Body, decoded
+from adapters.docker.bulk import Bulk
 from adapters.docker.head import (
     CHUNKED,
     CLOSE,
@@ -223,6 +224,7 @@ class Relay:
         await sink.end()
 
     async def _pass(self, source: Stream, sink: Stream, body: Body) -> None:
+        bulk = Bulk(source, sink)
         while not body.is_complete:
             data = await source.receive()
             if not data:
@@ -234,6 +236,8 @@ class Relay:
                 source.push_back(data[size:])
                 data = data[:size]
             await sink.send(data)
+            if bulk.is_worth_it(size) and not body.is_complete:
+                await bulk.carry(body)
 
     async def _whole(self, source: Stream, length: int) -> bytes:
         """Return a body. Raises: Rejected if it is too long, Gone."""

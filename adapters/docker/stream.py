@@ -28,6 +28,11 @@ class Stream:
         self._turn = 0
         self._is_closed = False
 
+    @property
+    def plain(self) -> socket.socket | None:
+        """The socket, to be used by a thread; None when TLS or bytes that were pushed back are in between."""
+        return None if self._pushed or isinstance(self._socket, ssl.SSLSocket) else self._socket
+
     async def receive(self) -> bytes:
         """Return some bytes; none when the other side writes no more. Raises: OSError."""
         if self._pushed:
