@@ -58,7 +58,7 @@ class Proxy:
             attacher = Attacher(engine, agent, options, _note)
             watch = Watch(engine, agent, attacher, _note)
             intercept = Interceptor(engine, attacher, options)
-            listeners = [_listen(address, options.docker) for address in options.listen]
+            listeners = [_listen(address, options) for address in options.listen]
             tasks = [asyncio.ensure_future(self._accept(listener, intercept)) for listener in listeners]
             tasks.append(asyncio.ensure_future(watch.run()))
             print("ok", flush=True)
@@ -128,11 +128,12 @@ def place_shims(options: ProxyOptions) -> None:
             raise ProxyError(f"{target}: {error.strerror}") from error
 
 
-def _listen(address: str, docker: str) -> socket.socket:
+def _listen(address: str, options: ProxyOptions) -> socket.socket:
+    docker = options.docker
     kind, _, rest = address.partition("://")
     try:
         if kind == "unix":
-            return _listen_unix(Path(rest), docker)
+            return _listen_unix(Path(rest), docker, Path(options.control).parent)
         host, _, port = rest.rpartition(":")
         host = host.strip("[]")
         listener = socket.create_server(
@@ -144,9 +145,12 @@ def _listen(address: str, docker: str) -> socket.socket:
     return listener
 
 
-def _listen_unix(path: Path, docker: str) -> socket.socket:
+def _listen_unix(path: Path, docker: str, runtime: Path) -> socket.socket:
     """Listen where whoever may use the daemon's socket may come, and nobody else."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent == runtime:
+        # The agent keeps its directory to itself; those who may use Docker must get through, and see nothing more.
+        path.parent.chmod(0o711)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

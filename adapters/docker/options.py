@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from adapters.docker.tls import Tls, detected
+
 DOCKER = "unix:///var/run/docker.sock"
 SOCKET = "weave.sock"
 TCP_DEFAULT = "tcp://0.0.0.0:12375"
@@ -115,6 +117,7 @@ def read_options(
     except re.error as error:
         raise OptionsError(f"Incorrect hostname match '{asked.hostname_match}': {error}") from error
     default = own if docker.startswith("unix://") else TCP_DEFAULT
+    tls = _tls(asked, is_needed=any(not address.startswith("unix://") for address in asked.proxy_listen or (default,)))
     return ProxyOptions(
         docker=docker,
         listen=tuple(dict.fromkeys(asked.proxy_listen or (default,))),
@@ -130,8 +133,8 @@ def read_options(
         hostname_label=asked.hostname_from_label,
         hostname_match=asked.hostname_match,
         hostname_replacement=asked.hostname_replacement,
-        tls=_tls_files(asked),
-        tls_verify=asked.tlsverify,
+        tls=None if tls is None else tls.files,
+        tls_verify=tls is not None and tls.is_verifying,
     )
 
 
@@ -154,14 +157,14 @@ def _is_there(docker: str) -> bool:
         return False
 
 
-def _tls_files(asked: argparse.Namespace) -> tuple[str, str, str] | None:
+def _tls(asked: argparse.Namespace, *, is_needed: bool) -> Tls | None:
+    """Return what was asked for, or else what the daemon does. Raises: OptionsError."""
+    if not asked.tls and not asked.tlsverify:
+        return None if asked.no_detect_tls or not is_needed else detected()
     files = {name: getattr(asked, name) for name in TLS_FILES}
-    wanted = asked.tls or asked.tlsverify
-    if not wanted:
-        return None
     for name, file in files.items():
         if not file and (name != "tlscacert" or asked.tlsverify):
             raise OptionsError(f"--{name} is needed for TLS")
         if file and not os.path.isfile(file):
             raise OptionsError(f"--{name}: there is no file {file}")
-    return files["tlscacert"], files["tlscert"], files["tlskey"]
+    return Tls((files["tlscacert"], files["tlscert"], files["tlskey"]), asked.tlsverify)

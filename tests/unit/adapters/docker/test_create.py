@@ -17,6 +17,7 @@ from adapters.docker.create import Image, hostname_of, rewrite, wanted_addresses
 from adapters.docker.document import Document, DocumentError, bytes_of, document_of
 from adapters.docker.hosts import HostsError, hosts_text, write_hosts
 from adapters.docker.options import OptionsError, ProxyOptions, add_options, from_text, normalised, read_options
+from adapters.docker.tls import Tls, of_daemon
 
 IMAGE = Image(("/entry",), ("image-cmd",), ())
 DNS = "172.17.0.1"
@@ -224,6 +225,20 @@ def test_options_travel_and_are_checked() -> None:
     ):
         with pytest.raises(OptionsError, match=text):
             some(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("-H", "fd://"), None),
+        (("--tls=false",), None),
+        (("--tlsverify",), Tls(("/d/ca.pem", "/d/cert.pem", "/d/key.pem"), True)),
+        (("--tls", "--tlscert=/a", "--tlskey", "/b"), Tls(("/d/ca.pem", "/a", "/b"), False)),
+        (("--tlsverify=true", "--tlscacert", "/c", "--tlskey"), Tls(("/c", "/d/cert.pem", "/d/key.pem"), True)),
+    ],
+)
+def test_tls_of_a_daemon_is_read_from_its_command_line(words: tuple[str, ...], found: Tls | None) -> None:
+    assert of_daemon(words, "/d") == found
 
 
 def test_a_hosts_file_has_the_address_first_and_is_written_past_the_daemon(tmp_path: Path) -> None:
