@@ -86,10 +86,6 @@ class Attacher:
     async def ended(self, container: str) -> None:
         """See that a container that does not run any more is off the network. Raises: EngineError."""
         pid = await self._pid(container)
-        entry = self._entries.get(container)
-        if pid and entry is not None and entry.pid == pid:
-            # It has come back, and is on the network again, before its end was heard of.
-            return
         if not pid:
             # Not behind the lock: this also ends whatever waits for an address.
             await self._agent.gone(container)

@@ -39,7 +39,7 @@ class Watch:
                 # The stream is open before the first look: nothing happens unseen in between.
                 reading = asyncio.ensure_future(anext(events))
                 try:
-                    await self._look_at_all()
+                    await self.look()
                     was_there = True
                     while True:
                         self._take(*await reading)
@@ -54,6 +54,20 @@ class Watch:
                 was_there = False
             await asyncio.sleep(RECONNECT_S)
 
+    async def look(self) -> None:
+        """Begin to make up for whatever was missed. Raises: EngineError."""
+        running = await self._engine.running()
+        for container in running:
+            self._begin(self._attach_patiently(container))
+        for container in await self._agent.attached():
+            if DOCKER_ID.fullmatch(container) and container not in running:
+                self._begin(self._ended(container))
+
+    async def settle(self) -> None:
+        """Wait until what was begun is done."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     async def close(self) -> None:
         """End what is under way."""
         tasks = tuple(self._tasks)
@@ -61,14 +75,6 @@ class Watch:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-    async def _look_at_all(self) -> None:
-        running = await self._engine.running()
-        for container in running:
-            self._begin(self._attach_patiently(container))
-        for container in await self._agent.attached():
-            if DOCKER_ID.fullmatch(container) and container not in running:
-                self._begin(self._ended(container))
 
     def _take(self, container: str, action: str) -> None:
         self._begin(self._started(container) if action == "start" else self._ended(container))
