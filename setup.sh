@@ -5,7 +5,10 @@ set -eu
 venv=$1
 missing=
 wanted=
-[ "${2:-}" = test ] && wanted="dockerd:docker.io docker:docker.io busybox:busybox-static tcpdump:tcpdump dig:bind9-dnsutils musl-gcc:musl-tools dnsperf:dnsperf"
+if [ "${2:-}" = test ]; then
+    wanted="dockerd:docker.io docker:docker.io busybox:busybox-static tcpdump:tcpdump openssl:openssl"
+    wanted="$wanted dig:bind9-dnsutils musl-gcc:musl-tools dnsperf:dnsperf"
+fi
 # User-Mode Linux is built for x86-64 only; where it is missing, tests/vm is skipped and says so.
 [ "${2:-}" = test ] && [ "$(uname -m)" = x86_64 ] && wanted="$wanted linux.uml:user-mode-linux"
 for pair in $wanted ip:iproute2 tc:iproute2 ping:iputils-ping clang:clang llvm-strip:llvm nft:nftables; do

@@ -257,3 +257,78 @@ def _connections(docker: Proxied) -> int:
     """Return how many connections to the daemon's socket there are."""
     lines = docker.lab.run("A", "ss", "-xH").stdout.splitlines()
     return sum(str(docker.direct.removeprefix("unix://")) in line for line in lines)
+
+
+def test_a_killed_agent_takes_its_proxy_along_and_a_killed_proxy_comes_back(docker: Proxied) -> None:
+    run(docker, "-d", "--name", "job", IMAGE, "sleep", "1000")
+    (proxy,) = _proxies(docker)
+    subprocess.run(("kill", "-9", proxy), check=True)
+    eventually(lambda: docker.try_to("version").returncode == 0 and _proxies(docker) != [proxy])
+    assert "ethwe" in docker("exec", "job", "ip", "addr", "show", "ethwe")
+    pid = (Path(docker.lab.environment("A")["WEAVE_RUNTIME_DIR"]) / "weave.pid").read_text().split()[0]
+    subprocess.run(("kill", "-9", pid), check=True)
+    eventually(lambda: not _proxies(docker))
+    docker.lab.launch("A")
+    assert "ethwe" in run(docker, "--rm", BARE)
+
+
+def test_options_of_the_proxy(docker: Proxied, tmp_path: Path) -> None:
+    files = _certificates(tmp_path)
+    docker.weave("stop")
+    words = ["--name", "7e:00:00:00:0d:01", "--ipalloc-init", "consensus=1", "--proxy", "--docker-api", docker.direct]
+    words += ["-H", docker.proxy, "-H", "tcp://127.0.0.1:12376", "--docker-bridge", "lo", "--rewrite-inspect"]
+    words += ["--no-multicast-route", "--no-rewrite-hosts", "--hostname-match", "(.*)-[0-9]+", "--tlsverify", *files]
+    launched = docker.weave("launch", *words)
+    assert launched.returncode == 0, launched.stderr
+    try:
+        run(docker, "-d", "--name", "web-12", IMAGE, "sleep", "1000")
+        shown = docker(
+            "inspect", "-f", "{{.Config.Hostname}} {{.HostConfig.Dns}} {{.NetworkSettings.IPAddress}}", "web-12"
+        )
+        assert re.fullmatch(rf"web \[127\.0\.0\.1\] {ADDRESS}", shown)
+        assert "224.0.0.0" not in docker("exec", "web-12", "ip", "route")
+        assert "Weave" not in docker("exec", "web-12", "cat", "/etc/hosts")
+        client = ("docker", "-H", "tcp://127.0.0.1:12376")
+        plain = docker.lab.run("A", *client, "version")
+        assert plain.returncode != 0
+        trusted = docker.lab.run("A", *client, "--tlsverify", *files, "exec", "-i", "web-12", "ip", "addr")
+        assert "ethwe" in trusted.stdout, trusted.stderr
+        docker.directly("rm", "-f", "web-12")
+    finally:
+        docker.weave("stop")
+        docker.lab.launch("A")
+
+
+def _proxies(docker: Proxied) -> list[str]:
+    """Return the process ids of this host's proxies."""
+    own = docker.lab.run("A", "readlink", "/proc/self/ns/net").stdout.strip()
+    found = subprocess.run(("pgrep", "-f", "adapters.docker$"), capture_output=True, text=True, check=False).stdout
+    return [pid for pid in found.split() if _namespace(pid) == own]
+
+
+def _namespace(pid: str) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/net").readlink())
+    except OSError:
+        return ""
+
+
+def _certificates(folder: Path) -> list[str]:
+    """Make an authority and a certificate for both ends; return the options that name them."""
+    ca, key, cert = (str(folder / name) for name in ("ca.pem", "key.pem", "cert.pem"))
+    command = (
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    )
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run((*command, *names, "-keyout", key, "-out", cert), check=True, capture_output=True)
+    Path(ca).write_bytes(Path(cert).read_bytes())
+    return [f"--tlscacert={ca}", f"--tlscert={cert}", f"--tlskey={key}"]
