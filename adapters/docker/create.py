@@ -66,8 +66,7 @@ def rewrite(
     entrypoint, command = _program(body, image)
     if addresses is None or not (entrypoint or command):
         return None
-    binds = [item for item in _texts(host, "Binds") if _destination(item) != MOUNT]
-    host.set("Binds", [*binds, f"{shim_directory(options)}:{MOUNT}:ro"])
+    _mount(host, options)
     if not entrypoint or entrypoint[0] != SHIM:
         body.set("Entrypoint", [SHIM, *entrypoint])
     if command != (_words(body, "Cmd") or ()):
@@ -81,6 +80,24 @@ def rewrite(
             host.set("DnsSearch", ["." if has_name else options.dns_domain])
     body.set("HostConfig", host)
     return addresses
+
+
+def rewrite_start(body: Document, options: ProxyOptions, dns: str) -> None:
+    """Change a request to start a container that brings host settings along, as clients up to API 1.23 may.
+
+    They replace those of its creation, the shim's mount with them. Raises: DocumentError for values that Docker refuses.
+    """
+    host = body.part("HostConfig") if body.get("HostConfig") is not None else body
+    _mount(host, options)
+    if not options.without_dns and options.dns_domain and dns and dns not in _texts(host, "Dns"):
+        host.set("Dns", [*_texts(host, "Dns"), dns])
+    if host is not body:
+        body.set("HostConfig", host)
+
+
+def _mount(host: Document, options: ProxyOptions) -> None:
+    binds = [item for item in _texts(host, "Binds") if _destination(item) != MOUNT]
+    host.set("Binds", [*binds, f"{shim_directory(options)}:{MOUNT}:ro"])
 
 
 def _program(body: Document, image: Image) -> tuple[tuple[str, ...], tuple[str, ...]]:

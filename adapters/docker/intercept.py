@@ -10,7 +10,7 @@ import re
 from urllib.parse import parse_qs, unquote
 
 from adapters.docker.attacher import Attacher, AttachError
-from adapters.docker.create import SHIM, Image, rewrite
+from adapters.docker.create import SHIM, Image, rewrite, rewrite_start
 from adapters.docker.document import Document, DocumentError, bytes_of, document_of
 from adapters.docker.engine import Engine, EngineError
 from adapters.docker.head import Request
@@ -25,6 +25,8 @@ EXEC = re.compile(VERSION + r"/containers/([^/]+)/exec$")
 INSPECT_EXEC = re.compile(VERSION + r"/exec/([^/]+)/json$")
 OK_STATUSES = (200, 204, 304)
 NOT_FOUND = 404
+IGNORED_SIZE_MAX = 7
+"""Bytes of a start's body that the daemon does not look at: `{}`, or `null`."""
 
 
 class Interceptor:
@@ -43,7 +45,7 @@ class Interceptor:
             if CREATE.match(path):
                 return _Create(request, self._engine, self._attacher, self._options)
             if found := START.match(path):
-                return _Start(unquote(found[1]), self._engine, self._attacher)
+                return _Start(unquote(found[1]), self._engine, self._attacher, self._options)
             if found := EXEC.match(path):
                 return _Exec(unquote(found[1]), self._engine, self._attacher)
         if method == "GET" and self._options.rewrite_inspect:
@@ -94,13 +96,23 @@ class _Create:
 class _Start:
     holds_response = True
 
-    def __init__(self, name: str, engine: Engine, attacher: Attacher) -> None:
+    def __init__(self, name: str, engine: Engine, attacher: Attacher, options: ProxyOptions) -> None:
         self._name = name
         self._engine = engine
         self._attacher = attacher
+        self._options = options
 
     async def request(self, body: bytes) -> bytes:
-        return body
+        if len(body) <= IGNORED_SIZE_MAX:
+            return body
+        try:
+            document = document_of(body)
+            if self._attacher.wants(await self._engine.container(self._name)) is None:
+                return body
+            rewrite_start(document, self._options, await self._attacher.name_server())
+        except (DocumentError, EngineError):
+            return body
+        return bytes_of(document)
 
     async def response(self, status: int, body: bytes) -> bytes:
         if status in OK_STATUSES:

@@ -112,6 +112,9 @@ def read_options(
         return None
     for address in (docker, *(asked.proxy_listen or ())):
         _check(address)
+    if docker.startswith("tcp://") and asked.docker_api is None and env.get("DOCKER_TLS_VERIFY"):
+        text = f"the proxy does not speak TLS to the Docker daemon at {docker}"
+        raise OptionsError(f"{text}; name its socket with --docker-api unix:///PATH, or launch with --proxy=false")
     try:
         re.compile(asked.hostname_match)
     except re.error as error:
@@ -150,7 +153,8 @@ def _check(address: str) -> None:
 
 def _is_there(docker: str) -> bool:
     if not docker.startswith("unix://"):
-        return True
+        # Others, as ssh://, are for clients only.
+        return docker.startswith("tcp://")
     try:
         return stat.S_ISSOCK(os.stat(docker.removeprefix("unix://")).st_mode)
     except OSError:

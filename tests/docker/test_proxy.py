@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import signal
 import socket
@@ -201,7 +202,9 @@ def test_a_container_is_attached_however_it_starts(docker: Proxied) -> None:
 
 
 def test_a_restarted_daemon_s_containers_are_attached(docker: Proxied) -> None:
-    run(docker, "-d", "--name", "job", "--restart", "always", IMAGE, "sleep", "1000")
+    # The daemon waits ten seconds for a first process that does not heed SIGTERM.
+    words = ("--restart", "always", "--stop-signal", "KILL")
+    run(docker, "-d", "--name", "job", *words, IMAGE, "sleep", "1000")
     docker.restart_daemon()
     eventually(lambda: len(docker.ps().splitlines()) == 2)
     assert "ethwe" in docker("exec", "job", "ip", "addr", "show", "ethwe")
@@ -216,6 +219,17 @@ def test_containers_that_started_without_an_agent_wait_for_it(docker: Proxied) -
     docker.lab.launch("A")
     eventually(lambda: "/w/w" not in docker.directly("top", "job"))
     assert "ethwe" in docker("exec", "job", "ip", "addr", "show", "ethwe")
+
+
+def test_a_start_of_an_old_client_that_brings_settings_is_put_on_the_network(docker: Proxied) -> None:
+    docker("create", "--net=none", "--name", "old", IMAGE, "sleep", "1000")
+    body = json.dumps({"NetworkMode": "none"}).encode()
+    head = f"POST /v1.20/containers/old/start HTTP/1.1\r\nHost: d\r\nContent-Length: {len(body)}\r\n"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(docker.proxy.removeprefix("unix://"))
+        client.sendall(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 204")
+    assert "ethwe" in docker("exec", "old", "ip", "addr", "show", "ethwe")
 
 
 def test_env_and_config_lead_to_the_proxy(docker: Proxied) -> None:

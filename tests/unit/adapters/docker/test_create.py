@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.docker.create import Image, hostname_of, rewrite, wanted_addresses
+from adapters.docker.create import Image, hostname_of, rewrite, rewrite_start, wanted_addresses
 from adapters.docker.document import Document, DocumentError, bytes_of, document_of
 from adapters.docker.hosts import HostsError, hosts_text, write_hosts
 from adapters.docker.options import OptionsError, ProxyOptions, add_options, from_text, normalised, read_options
@@ -160,6 +160,16 @@ def test_names_and_name_servers() -> None:
     assert label["Hostname"] == "lab"
 
 
+@pytest.mark.parametrize("body", [{"Dns": ["8.8.8.8"]}, {"HostConfig": {"Binds": ["/a:/b"], "Dns": ["8.8.8.8"]}}])
+def test_a_start_that_replaces_the_settings_of_the_creation_keeps_ours(body: dict[str, Any]) -> None:
+    document = Document(json.dumps(body))
+    rewrite_start(document, some(), DNS)
+    found = json.loads(str(document))
+    host = found.get("HostConfig", found)
+    assert host["Binds"][-1] == MOUNT
+    assert host["Dns"] == ["8.8.8.8", DNS]
+
+
 def test_only_what_changes_is_written_anew() -> None:
     text = (
         b'{ "Big" : 12345678901234567890123, "F":1.50e+3,"Odd\\u0041":"\\/\xff","HostConfig":{"Memory": 1e0 },"Z":null}'
@@ -214,6 +224,9 @@ def test_options_travel_and_are_checked() -> None:
     assert some("--docker-api", "tcp://10.0.0.1:2375").listen == ("tcp://0.0.0.0:12375",)
     assert options("--proxy=false") is None
     assert options("--docker-api", "unix:///nowhere.sock") is None, "no daemon, no proxy, unless it is asked for"
+    assert options(env={"DOCKER_HOST": "ssh://host"}) is None, "what only a client can reach"
+    with pytest.raises(OptionsError, match="does not speak TLS"):
+        options(env={"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1"})
     own = options("--proxy", env={"DOCKER_HOST": "unix:///run/w/weave.sock"})
     assert own is not None
     assert own.docker == "unix:///var/run/docker.sock", "not itself"
