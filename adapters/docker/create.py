@@ -85,7 +85,7 @@ def rewrite(
 def rewrite_start(body: Document, options: ProxyOptions, dns: str) -> None:
     """Change a request to start a container that brings host settings along, as clients up to API 1.23 may.
 
-    They replace those of its creation, the shim's mount with them. Raises: DocumentError for values that Docker refuses.
+    They replace those of its creation, the shim's mount with them. Raises: DocumentError for what Docker refuses.
     """
     host = body.part("HostConfig") if body.get("HostConfig") is not None else body
     _mount(host, options)

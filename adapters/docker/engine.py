@@ -119,7 +119,9 @@ class Engine:
 
     async def _json(self, path: str) -> Mapping[str, Any]:
         found = json.loads(await self._service.ask("GET", path, limit_s=TIMEOUT_S))
-        assert isinstance(found, dict), "objects are asked for"
+        if not isinstance(found, dict):
+            # A name with dots and slashes may lead elsewhere.
+            raise EngineError(404, f"there is no {path}")
         return found
 
 
