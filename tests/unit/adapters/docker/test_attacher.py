@@ -21,7 +21,6 @@ OPTIONS = ProxyOptions(
     shim="/s",
     bridge="nowhere0",
     dns_domain="",
-    default_subnet="10.32.0.0/12",
     without_dns=True,
     multicast_route=True,
     rewrite_hosts=False,
@@ -54,13 +53,15 @@ class Host:
         config = {"Entrypoint": self.entrypoint, "Env": [], "Hostname": "h"}
         return {"Id": ID, "Config": config, "HostConfig": {"NetworkMode": "none"}, "State": {"Pid": self.pid}}
 
-    async def allocate(self, container: str, subnet: str) -> str:
-        return "10.32.0.1/12"
+    async def allocate(self, container: str, subnet: str) -> tuple[str, ...]:
+        return ("10.32.0.1/12",)
 
     async def free(self, container: str) -> None:
         self.calls.append("free")
 
-    async def attach(self, container: str, netns: str, addresses: Sequence[str], *, multicast: bool) -> str:
+    async def attach(
+        self, container: str, netns: str, addresses: Sequence[str], *, multicast: bool, name: str = ""
+    ) -> str:
         self.calls.append(f"attach {netns}")
         if self.before_attach is not None:
             await self.before_attach()

@@ -31,7 +31,7 @@ def options(*words: str, domain: str = "weave.local.", env: dict[str, str] | Non
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args(normalised(list(words)))
     return read_options(
-        asked, env or {}, runtime=Path("/run/w"), data=Path("/var/lib/weave"), domain=domain, subnet="10.32.0.0/12"
+        asked, env or {}, runtime=Path("/run/w"), data=Path("/var/lib/weave"), domain=domain
     )
 
 
