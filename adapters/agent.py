@@ -170,11 +170,11 @@ class _Agent:
             monitor.close()
             if proxy is not None:
                 await proxy.close()
-            if self._names is not None:
-                self._names.close()
             await control.close()
             await transport.close()
             loop.close()
+            if self._names is not None:
+                self._names.close()
             if recorder is not None:
                 recorder.close()
 

@@ -183,6 +183,8 @@ class NameServer:
         self._unsent.clear()
         if self._process is not None:
             try:
+                # One that is only starting does not read yet that it is to end, and would take its time.
+                self._process.terminate()
                 self._process.wait(EXIT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
