@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,9 @@ def main() -> int:
     """Measure, print, write; return the exit status."""
     if os.geteuid():
         print("bench: network namespaces need root; try: sudo make bench", file=sys.stderr)
+        return 1
+    if shutil.which("dnsperf") is None:
+        print("bench: dnsperf is missing; './setup.sh VENV test' installs it", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         for program in ("cost", "flood"):
