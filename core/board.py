@@ -39,6 +39,7 @@ class Board:
         self._versions: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._ours: dict[Kind, int] = dict.fromkeys(NAMES, 0)
         self._watchers: dict[Kind, list[dict[PeerName, None]]] = {}
+        self._key_watchers: list[tuple[tuple[Kind, ...], dict[PeerName, dict[str, None]]]] = []
         self._claim_seqs: dict[PeerName, dict[int, dict[str, int]]] = {}
         self._fences: Mapping[PeerName, Mapping[int, int]] = {}
         self.revision = 0
@@ -87,6 +88,11 @@ class Board:
         self._count(step.gained, 1)
         self._count(step.lost, -1)
         self._note(peer, step.touched)
+        if self._key_watchers and step.touched:
+            keys = dict.fromkeys((*removed, *(fact.key for fact in changed)))
+            for kinds, news in self._key_watchers:
+                if any(kind in kinds for kind in step.touched):
+                    news.setdefault(peer, {}).update(keys)
 
     def preview(self, change: Change) -> None:
         """Show a change of our own stream before it has a number."""
@@ -134,6 +140,19 @@ class Board:
         """Return a dict that collects the peers whose facts of a kind change; who watches must empty it often."""
         news: dict[PeerName, None] = {}
         self._watchers.setdefault(kind, []).append(news)
+        return news
+
+    def watch_keys(self, kinds: tuple[type[Body], ...]) -> dict[PeerName, dict[str, None]]:
+        """Return a dict that collects keys under which facts of some kinds change, or others with them, by peer.
+
+        It begins with all there are; who watches must empty it often. What it costs is what the changes cost.
+        """
+        news: dict[PeerName, dict[str, None]] = {}
+        for peer, page in self._pages.items():
+            keys = dict.fromkeys(key for kind in kinds for key in page.keys(kind))
+            if keys:
+                news[peer] = keys
+        self._key_watchers.append((kinds, news))
         return news
 
     def peers(self) -> tuple[PeerName, ...]:
@@ -246,6 +265,10 @@ class Board:
         if page is not None:
             self._count(page.kinds(), -1)
             self._note(peer, page.kinds())
+            for kinds, news in self._key_watchers:
+                keys = dict.fromkeys(key for kind in kinds for key in page.keys(kind))
+                if keys:
+                    news.setdefault(peer, {}).update(keys)
 
     def _note(self, peer: PeerName, kinds: Iterable[Kind]) -> None:
         versions, watchers, is_ours = self._versions, self._watchers, peer == self._me.peer

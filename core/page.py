@@ -65,6 +65,10 @@ class Page:
         # Facts are filed under the type of their body.
         return cast("tuple[tuple[str, B], ...]", found)
 
+    def keys(self, kind: Kind) -> tuple[str, ...]:
+        """Return the keys of all facts of a kind, in no order that means anything."""
+        return tuple(self._facts.get(kind, ()))
+
     def kinds(self) -> tuple[Kind, ...]:
         """Return the kinds that there are facts of."""
         return tuple(self._facts)

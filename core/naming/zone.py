@@ -1,12 +1,12 @@
 """What every name answers here: the union of what present hosts say, brought up to date piece by piece.
 
 Of each host the facts of its newest life count, so that what it has taken back, or what was true before it restarted,
-never returns. A change costs what the names of its writer cost; a host that comes or goes costs its own names.
+never returns. A change costs what is said under the names that it touches, a host that comes or goes its own names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from core.context import Context
 from core.effects import ServeNames
@@ -14,11 +14,10 @@ from core.kinds import LinkRecord, NameRecord, PortRecord, TextRecord
 from core.naming.answers import HostAnswer, NameAnswers, ServiceAnswer, TextAnswer
 from core.naming.fqdn import is_within, key_of, problem_of
 from core.naming.presence import Presence
+from core.naming.records import KINDS, Record, record_of
 from core.naming.status import NameStatus
 from core.types import V4_MAPPED, Address, PeerName
 
-Record = NameRecord | PortRecord | TextRecord
-KINDS: tuple[type[Record], ...] = (NameRecord, PortRecord, TextRecord)
 ANSWERS_MAX = 1_024
 """Of one name and one kind: what fits into the largest message of DNS over TCP, with room to spare."""
 TTL_MAX_S = 604_800
@@ -33,7 +32,7 @@ class Zone:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._presence = Presence(context)
-        self._news = {kind: context.board.watch(kind) for kind in KINDS}
+        self._news = context.board.watch_keys(KINDS)
         self._links = context.board.watch(LinkRecord)
         self._by_peer: dict[PeerName, dict[str, Record]] = {}
         self._by_name: dict[str, dict[tuple[PeerName, str], Record]] = {}
@@ -44,9 +43,6 @@ class Zone:
         self.connected: frozenset[PeerName] = frozenset()
         """Peers that letters reach, likewise."""
         self._is_asked = False
-        for kind in KINDS:
-            for peer, _, _ in context.board.all(kind):
-                self._news[kind][peer] = None
 
     def answers(self, key: str) -> NameAnswers | None:
         """Return what a name answers; None when there is no such name."""
@@ -69,11 +65,9 @@ class Zone:
         for peer in self._presence.heard_of(sorted(peer for peer in self._links if peer in connected)):
             self._touch(peer)
         self._links.clear()
-        peers = dict.fromkeys(peer for news in self._news.values() for peer in news)
-        for peer in peers:
-            self._read(peer)
-        for news in self._news.values():
-            news.clear()
+        for peer, keys in self._news.items():
+            self._read(peer, keys)
+        self._news.clear()
         self._tell()
 
     def timer(self, name: str) -> None:
@@ -103,30 +97,27 @@ class Zone:
                     )
         return tuple(found)
 
-    def _read(self, peer: PeerName) -> None:
-        """Take in all that a peer says of names."""
+    def _read(self, peer: PeerName, keys: Iterable[str]) -> None:
+        """Take in what a peer says under some keys."""
         board, domain = self._context.board, self._context.config.domain
-        before, now = self._by_peer.get(peer, {}), dict[str, Record]()
-        for kind in KINDS:
-            for key, record in board.of(peer, kind):
-                if record == before.get(key) or (_is_sound(record) and is_within(record.name, domain)):
-                    now[key] = record
-        for key, record in before.items():
-            if key not in now:
-                self._drop(peer, key, record)
-        for key, record in now.items():
-            old = before.get(key)
+        records = self._by_peer.setdefault(peer, {})
+        for key in keys:
+            record = record_of(board, peer, key)
+            if record is not None and not (_is_sound(record) and is_within(record.name, domain)):
+                record = None
+            old = records.get(key)
             if old == record:
                 continue
             if old is not None:
+                del records[key]
                 self._drop(peer, key, old)
-            name = _name_of(record)
-            self._by_name.setdefault(name, {})[peer, key] = record
-            self._changed[name] = None
-        if now:
-            self._by_peer[peer] = now
-        else:
-            self._by_peer.pop(peer, None)
+            if record is not None:
+                records[key] = record
+                name = _name_of(record)
+                self._by_name.setdefault(name, {})[peer, key] = record
+                self._changed[name] = None
+        if not records:
+            del self._by_peer[peer]
 
     def _drop(self, peer: PeerName, key: str, record: Record) -> None:
         name = _name_of(record)
