@@ -118,13 +118,13 @@ class Replica:
             may_give=lambda: self.strays.has_looked,
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
-            vacate=lambda then: self.attachments.vacate(then),
+            vacate=self._vacate,
         )
         self._fences = Fences(context, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.reconciler = Reconciler(context, self.desired, self._may_remove)
         self._seals = Seals(context, self.mesh, self.reconciler)
         self.zone = Zone(context)
-        self.names = Registry(context, self.zone)
+        self.names = Registry(context, self.zone, lambda: self.mesh.in_sync and not earlier_lives(context))
         self.attachments = Attachments(context, self.allocator, self.reconciler, self.names)
         self._rebirths = 0
         self.strays = Strays(
@@ -287,7 +287,6 @@ class Replica:
             case FreeIdle():
                 self.allocator.free_idle(request, command)
             case Leave():
-                self.names.clear()
                 self.allocator.leave(request)
             case NameAdd():
                 self.names.add(request, command)
@@ -308,6 +307,7 @@ class Replica:
     def _request_cancelled(self, event: RequestCancelled) -> None:
         self.allocator.cancel(event.request)
         self.attachments.cancelled(event.request)
+        self.names.cancelled(event.request)
 
     def _kernel_dumped(self, event: KernelDumped) -> None:
         self.mesh.kernel_dumped(event.objects)
@@ -352,6 +352,7 @@ class Replica:
             self._adopt()
             if not earlier_lives(self._context):
                 self.strays.look()
+        self.names.facts_changed()
         self._fences.facts_changed()
         self.allocator.facts_changed()
         self.zone.facts_changed(self.mesh.next_hops, self.mesh.reached)
@@ -388,7 +389,7 @@ class Replica:
             return
         for key, body in tuple(earlier_facts(context)):
             is_missing = context.board.get(context.me, key, type(body)) is None
-            if isinstance(body, ADOPTED) and is_missing:
+            if isinstance(body, ADOPTED) and is_missing and not self.names.has_withdrawn(body):
                 context.write(put(key, body))
         if not self.allocator.adopt():
             return
@@ -429,6 +430,11 @@ class Replica:
         self.mesh.reborn()
 
     # Helpers.
+
+    def _vacate(self, then: Callable[[], None]) -> None:
+        """Take names and interfaces away, for a reset that will come about."""
+        self.names.clear()
+        self.attachments.vacate(then)
 
     def _may_remove(self) -> bool:
         """Say whether our facts are all there is of us: not before we are in sync, nor while we adopt earlier lives."""

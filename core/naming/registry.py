@@ -1,12 +1,13 @@
 """Names of this host's containers: what people and attachments say of them becomes facts of our own stream.
 
 A name belongs to a container and goes with it, at once: what answered for it does so no more. Whoever gives an address
-a name twice gives it once.
+a name twice gives it once. A host that has lost its journal hears from others what it has said in an earlier life, and
+says it again; what was taken away meanwhile is remembered here until then, so that it stays away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from core.context import Context
@@ -14,6 +15,9 @@ from core.effects import Answer, Ok
 from core.events import NameAdd, NameLookup, NameRemove
 from core.kinds import NameRecord, PortRecord, TextRecord, gone, name_key, port_key, put, text_key
 from core.naming.fqdn import BadName, absolute, key_of
+from core.naming.own import OwnNames
+from core.naming.records import Record, Selection
+from core.naming.withdrawn import Withdrawn
 from core.naming.zone import Zone
 from core.types import Address, RequestId, address_of, address_text
 from crdt.fact import FACT_BODY_SIZE_MAX
@@ -24,6 +28,8 @@ CONTAINER_SIZE_MAX = 128
 """Bytes, as of attachments."""
 NAMES_MAX = 4096
 """Facts about names that one host may have: a tenth of them would be many for one machine's containers."""
+REMOVALS_MAX = 256
+"""Requests to remove that wait at once for us to know our earlier lives."""
 TTL_MAX_S = 604_800
 """A week, as RFC 2181 §8 allows resolvers to cut it."""
 TEXT_SIZE_MAX = 255
@@ -50,9 +56,14 @@ class Port:
 class Registry:
     """The only writer of our facts about names."""
 
-    def __init__(self, context: Context, zone: Zone) -> None:
+    def __init__(self, context: Context, zone: Zone, is_settled: Callable[[], bool]) -> None:
+        """Write for a host; `is_settled` says whether all that earlier lives have said is taken up."""
         self._context = context
         self._zone = zone
+        self._is_settled = is_settled
+        self._own = OwnNames(context)
+        self._withdrawn = Withdrawn()
+        self._unanswered: dict[RequestId, None] = {}
 
     # Requests of people and scripts.
 
@@ -73,22 +84,24 @@ class Registry:
         self._context.answer(request)
 
     def remove(self, request: RequestId, command: NameRemove) -> None:
-        """Answer once nothing of ours answers to that any more."""
+        """Answer once nothing of ours answers to that any more, nor will when earlier lives are heard of."""
         try:
             name = absolute(command.name, self._context.config.domain) if command.name else ""
             addresses = tuple(address_of(text) for text in command.addresses)
         except ValueError as error:
             self._context.refuse(request, f"Unable to remove name: {error}")
             return
-        for key, body in tuple(self._ours()):
-            if command.container and body.container != command.container:
-                continue
-            if name and key_of(body.name) != key_of(name):
-                continue
-            if addresses and not (isinstance(body, NameRecord) and body.address in addresses):
-                continue
-            self._context.write(gone(key, type(body)))
-        self._context.answer(request)
+        if not self._is_settled() and len(self._unanswered) >= REMOVALS_MAX:
+            text = f"{REMOVALS_MAX} others wait until this host knows what it has said before; try again later"
+            self._context.refuse(request, f"Unable to remove name: {text}")
+            return
+        self._withdraw(Selection(command.container, key_of(name), addresses))
+        self._unanswered[request] = None
+        self.facts_changed()
+
+    def cancelled(self, request: RequestId) -> None:
+        """Answer nobody whose caller has gone away; what is removed stays so."""
+        self._unanswered.pop(request, None)
 
     def lookup(self, request: RequestId, command: NameLookup) -> None:
         """Answer at once with the addresses that a name has here, one per line."""
@@ -104,8 +117,12 @@ class Registry:
 
     # What the life of containers brings about.
 
-    def attached(self, container: str, names: tuple[str, ...], addresses: tuple[Address, ...]) -> None:
-        """Give a container's addresses its names; those that are not of our domain are left out, and it is noted."""
+    def attached(self, container: str, names: tuple[str, ...], addresses: tuple[Address, ...]) -> tuple[str, ...]:
+        """Give a container's addresses its names; return the keys of those that are new.
+
+        Names that are not of our domain are left out, and it is noted.
+        """
+        keys = []
         for text in names:
             try:
                 name = absolute(text, self._context.config.domain)
@@ -115,27 +132,48 @@ class Registry:
             excess = self._excess(len(addresses))
             if excess:
                 self._context.note("WARN", f"name {name} of {container} is not registered: {excess}")
-                return
+                break
             for address in addresses:
                 record = NameRecord(container, name, address, -1, "attach", self._context.at.wall_ms)
-                self._write(name_key(container, name, address), record)
+                key = name_key(container, name, address)
+                if self._context.board.get(self._context.me, key, NameRecord) is None:
+                    self._write(key, record)
+                    keys.append(key)
+        return tuple(keys)
 
-    def detached(self, container: str, addresses: tuple[Address, ...]) -> None:
-        """Take the names off addresses that have left a container."""
-        for key, body in tuple(self._ours()):
-            if body.container == container and isinstance(body, NameRecord) and body.address in addresses:
+    def undone(self, keys: tuple[str, ...]) -> None:
+        """Take names back that an attachment has brought which did not come about."""
+        for key in keys:
+            if self._context.board.get(self._context.me, key, NameRecord) is not None:
                 self._context.write(gone(key, NameRecord))
+
+    def detached(self, container: str, addresses: tuple[Address, ...], *, is_last: bool) -> None:
+        """Take the names off addresses that have left a container, and with the last ones its ports and texts."""
+        self._withdraw(Selection(container, addresses=addresses))
+        if is_last:
+            self._withdraw(Selection(container, kinds=(PortRecord, TextRecord)))
 
     def container_gone(self, container: str) -> None:
         """Take all names of a container away."""
-        for key, body in tuple(self._ours()):
-            if body.container == container:
-                self._context.write(gone(key, type(body)))
+        self._withdraw(Selection(container))
 
     def clear(self) -> None:
         """Take all names of this host away, for a reset."""
-        for key, body in tuple(self._ours()):
-            self._context.write(gone(key, type(body)))
+        self._withdraw(Selection())
+
+    # What the Replica asks.
+
+    def has_withdrawn(self, body: object) -> bool:
+        """Say whether a fact of an earlier life has been taken back since."""
+        return isinstance(body, Record) and self._withdrawn.has(body)
+
+    def facts_changed(self) -> None:
+        """Answer removals that have come about. Cheap when there are none."""
+        self._own.refresh()
+        if self._unanswered and self._is_settled():
+            for request in self._unanswered:
+                self._context.answer(request)
+            self._unanswered.clear()
 
     # Below here: how.
 
@@ -169,17 +207,17 @@ class Registry:
         if before is None or replace(before, at_ms=body.at_ms) != body:
             self._context.write(put(key, body))
 
-    def _ours(self) -> Iterator[tuple[str, NameRecord | PortRecord | TextRecord]]:
-        board, me = self._context.board, self._context.me
-        yield from board.of(me, NameRecord)
-        yield from board.of(me, PortRecord)
-        yield from board.of(me, TextRecord)
+    def _withdraw(self, selection: Selection) -> None:
+        """Take back what we say, and what an earlier life may yet turn out to have said."""
+        self._withdrawn.add(selection)
+        for key, body in self._own.find(selection):
+            self._context.write(gone(key, type(body)))
 
     def _excess(self, more: int) -> str:
-        count = sum(1 for _ in self._ours()) + more
-        if count <= NAMES_MAX:
+        count = self._own.count
+        if count + more <= NAMES_MAX:
             return ""
-        return f"this host has {count - more} names, and {NAMES_MAX} are the limit; remove some with 'weave dns-remove'"
+        return f"this host has {count} names, and {NAMES_MAX} are the limit; remove some with 'weave dns-remove'"
 
 
 def port_of(text: str) -> Port:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Protocol
 
 from core.context import Context
 from core.events import AttachAsked, DetachAsked
@@ -22,6 +21,7 @@ from core.reconcile.desired import endpoint_objects, host_ifname
 from core.reconcile.objects import Refused
 from core.reconcile.plan import attachment_of
 from core.reconcile.reconciler import Reconciler
+from core.reconcile.sources import AddressSource, Callback, NameRegistry
 from core.status import AttachmentStatus
 from core.types import Address, Cidr, RequestId, Subnet, cidr_of
 from crdt.fact import Origin
@@ -38,38 +38,7 @@ REQUESTS_MAX = 1024
 """Under way at once."""
 IS_RESET = "this host is being reset"
 IS_OFF = "IP address allocation must be enabled to use 'net:'"
-
-Callback = Callable[[tuple[Cidr, ...] | str], None]
 AttachmentId = tuple[str, str]
-
-
-class AddressSource(Protocol):
-    """What is needed of the allocator."""
-
-    def wait_for(self, key: str, ident: str, subnets: tuple[Subnet, ...], callback: Callback) -> None:
-        """Get an address in each subnet."""
-
-    def wait_for_claim(self, key: str, ident: str, cidrs: tuple[Cidr, ...], callback: Callback) -> None:
-        """Get these very addresses."""
-
-    def cancel_wait(self, key: str) -> None:
-        """Want nothing any more."""
-
-    def release(self, ident: str, cidrs: tuple[Cidr, ...]) -> None:
-        """Give back."""
-
-    def held(self, ident: str) -> tuple[Cidr, ...]:
-        """Return what is held."""
-
-
-class NameRegistry(Protocol):
-    """What is needed of the registry of names."""
-
-    def attached(self, container: str, names: tuple[str, ...], addresses: tuple[Address, ...]) -> None:
-        """Give addresses names."""
-
-    def detached(self, container: str, addresses: tuple[Address, ...]) -> None:
-        """Take names off addresses."""
 
 
 @dataclass(slots=True)
@@ -90,6 +59,8 @@ class Coming:
     """The fact, once written; then only disk and kernel are missing."""
     added: tuple[str, ...] = ()
     """Addresses that were not on the interface before."""
+    names: tuple[str, ...] = ()
+    """Keys of names that were not there before."""
 
 
 @dataclass(slots=True)
@@ -172,7 +143,7 @@ class Attachments:
             self._context.refuse(event.request, text)
             return
         self._going[place] = Going(leaving, (event.request,))
-        self._names.detached(event.container, tuple(cidr_of(text).address for text in leaving))
+        self._take_names(event.container)
         self._reconciler.dirty()
         self.settle()
 
@@ -239,7 +210,6 @@ class Attachments:
                 self._undo(place, coming)
             elif self._durable(place) == coming.record and self._is_up(place, coming.record):
                 del self._coming[place]
-                self._names.attached(place[0], coming.event.names, tuple(cidr.address for cidr in coming.got))
                 self._context.answer(coming.event.request, " ".join(str(cidr) for cidr in coming.got))
         for place, going in tuple(self._going.items()):
             if self._going.get(place) is going and self._has_let_go(place, going):
@@ -354,6 +324,8 @@ class Attachments:
                 coming.record = record
                 self._context.write(put(attachment_key(*place), record))
                 self._reconciler.dirty()
+            # In the same commit: after a crash a container has its names, or is not attached.
+            coming.names = self._names.attached(place[0], event.names, tuple(cidr.address for cidr in coming.got))
             self.settle()
 
         return allocated
@@ -365,11 +337,25 @@ class Attachments:
         self._allocator.cancel_wait(_key(event.request))
         if coming.record is None:
             self._give_back(event.container, self._allocator.held(event.container), coming.held_before)
-        elif coming.added:
+            return
+        self._names.undone(coming.names)
+        if coming.added:
             self._context.mark("attachments.undone-in-kernel")
             self._going[place] = Going(coming.added, ())
             self._reconciler.dirty()
             self.settle()
+
+    def _take_names(self, container: str) -> None:
+        """Take the names off what leaves a container; before the interface goes, so that nobody is sent there."""
+        leaving, left = dict[Address, None](), dict[Address, None]()
+        for name, ifname, record in self._all():
+            if name == container:
+                going = self._going.get((name, ifname))
+                for text in record.addresses:
+                    is_leaving = going is not None and text in going.addresses
+                    (leaving if is_leaving else left)[cidr_of(text).address] = None
+        addresses = tuple(address for address in leaving if address not in left)
+        self._names.detached(container, addresses, is_last=not left)
 
     def _leave(self, place: AttachmentId, going: Going) -> None:
         """Record that addresses have left an interface, and give them back."""

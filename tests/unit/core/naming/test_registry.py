@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 from playbook import Playbook, config, of
 
-from core.effects import Answer, Effect, Ok, Refusal, ServeNames
+from core.effects import Answer, Effect, Ok, Persist, Refusal, ServeNames
 from core.events import (
+    Allocate,
     AttachAsked,
     Commanded,
     ContainerGone,
     DetachAsked,
+    Leave,
     NameAdd,
     NameLookup,
     NameRemove,
     NamesAsked,
+    RequestCancelled,
 )
 from core.kinds import NameRecord, name_key
 from core.naming.answers import HostAnswer, NameAnswers, ServiceAnswer, TextAnswer
@@ -172,3 +175,50 @@ def test_a_key_of_any_length_fits() -> None:
     key = name_key("c" * 128, f"{long}.weave.local.", A)
     assert names.replica.board.get(names.replica.board.peers()[0], key, NameRecord) is not None
     assert key != name_key("c" * 127, f"{long}.weave.local.", A)
+
+
+def test_ports_and_texts_go_with_the_last_interface() -> None:
+    names = Names()
+    for number, ifname in enumerate(("ethwe", "eth1"), start=1):
+        asked = AttachAsked(RequestId(number), "c1", ifname, "/n", (f"10.5.0.{number}/24",), True, ("web",))
+        names.happens(asked)
+    names.ask(NameAdd("c1", "web", (), -1, ("_http._tcp=80",), ("t",)))
+    service = f"_http._tcp.{WEB}"
+    names.happens(DetachAsked(RequestId(3), "c1", "ethwe", ("10.5.0.1/24",)))
+    left = names.replica.zone.answers(WEB)
+    assert left is not None
+    assert [host.address for host in left.hosts] == [address_of("10.5.0.2")]
+    assert left.texts
+    assert names.replica.zone.answers(service) is not None, "one interface is left"
+    news = told(names.happens(DetachAsked(RequestId(4), "c1", "eth1", ("10.5.0.2/24",))))
+    assert news == {key: NameAnswers(key) for key in (WEB, service)}
+
+
+def test_names_are_in_the_same_commit_as_their_attachment() -> None:
+    names = Names()
+    effects = names.happens(AttachAsked(RequestId(1), "c1", "ethwe", "/n", ("10.5.0.1/24",), True, ("web",)))
+    (persist,) = of(effects, Persist)
+    kinds = [fact.kind.partition(".")[0] for delta in persist.deltas for fact in delta.facts]
+    assert kinds == ["att", "dns"]
+
+
+def test_an_attachment_that_does_not_come_about_leaves_the_names_as_they_were() -> None:
+    names = Names(datapath=True)
+    names.ask(NameAdd("c1", "api", ("10.5.0.1",), 30))
+    asked = AttachAsked(RequestId(90), "c1", "ethwe", "/n", ("10.5.0.1/24",), True, ("web", "api"))
+    assert WEB in told(names.happens(asked)), "the kernel is still at it"
+    news = told(names.happens(RequestCancelled(RequestId(90))))
+    assert news == {WEB: NameAnswers(WEB)}
+    assert names.ask(NameLookup("api"))[0] == Ok("10.5.0.1")
+
+
+def test_a_reset_that_is_refused_leaves_the_names() -> None:
+    before = Names()
+    before.happens(Commanded(RequestId(70), Allocate("c1", "")))
+    before.ask(NameAdd("c1", "web", ("10.32.0.1",)))
+    stream = before.replica.store.delta_for(before.replica.board.me, 0)
+    book = Playbook(config(targets=("10.0.0.9",)), (stream,))
+    book.start()
+    (answer,) = of(book.happens(Commanded(RequestId(80), Leave())), Answer)
+    assert isinstance(answer.reply, Refusal)
+    assert book.replica.zone.answers(WEB) is not None
