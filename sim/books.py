@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from core.effects import Answer, Ok
 from core.types import RequestId, cidr_of
+from sim.namebook import NameBook
 
 REPLIES_MAX = 1_000
 """Answers remembered of each host."""
@@ -40,7 +41,8 @@ class Pending:
     user: str
     """For whom; empty for an operator."""
     kind: str
-    """`take`, `claim`, `claim-address`, `attach`, `detach`, `give-back`, `remove`, `reset` or `operate`."""
+    """`take`, `claim`, `claim-address`, `attach`, `detach`, `give-back`, `add-name`, `remove-name`, `remove`,
+    `reset` or `operate`."""
     asked_us: int
     """When."""
     address: str = ""
@@ -79,6 +81,8 @@ class Books:
     """Addresses that two were given because one of the givers could not know."""
     doubtful: dict[str, None] = field(default_factory=dict)
     """Addresses that may be given twice, because a giver could not know better, see `doubt`."""
+    names: NameBook = field(default_factory=lambda: NameBook(0))
+    """Names that people have added and removed by hand."""
     _holders: dict[str, tuple[Holder, ...]] = field(default_factory=dict)
 
     @staticmethod
@@ -86,7 +90,7 @@ class Books:
         """Open books for so many hosts."""
         hosts = range(host_count)
         replies = tuple(deque[str](maxlen=REPLIES_MAX) for _ in hosts)
-        return Books(tuple({} for _ in hosts), tuple({} for _ in hosts), replies)
+        return Books(tuple({} for _ in hosts), tuple({} for _ in hosts), replies, names=NameBook(host_count))
 
     def is_busy(self, host: int, name: str) -> bool:
         """Say whether a user waits for an answer."""
@@ -107,6 +111,8 @@ class Books:
         if pending is None:
             raise Violation(f"{host_name} answered request {answer.request} twice, or it was never asked")
         self.replies[host].append(_reply(pending, answer))
+        if pending.kind in ("add-name", "remove-name"):
+            self.names.answered(host, pending.user, is_done=isinstance(answer.reply, Ok))
         if not isinstance(answer.reply, Ok):
             self.refusals[pending.kind] = self.refusals.get(pending.kind, 0) + 1
             if pending.address:
@@ -130,6 +136,7 @@ class Books:
     def let_go(self, host: int, name: str) -> None:
         """From now on nobody relies on what a user had."""
         user = self.users[host].pop(name, None)
+        self.names.let_go(host, name)
         if user is None:
             return
         for address in user.addresses:
@@ -148,6 +155,7 @@ class Books:
 
     def crashed(self, host: int) -> None:
         """Forget the requests of an agent that went down: nobody knows what came of them, so nobody relies on it."""
+        self.names.crashed(host)
         for pending in tuple(self.pending[host].values()):
             if pending.kind in ("detach", "give-back"):
                 self.let_go(host, pending.user)

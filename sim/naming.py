@@ -1,16 +1,19 @@
 """I6: what a host's name server answers is what present hosts say, no more and no less.
 
-Always: whatever hosts within reach say is answered, our own first; nothing else is but what hosts say that were
-reached before. At the end: what every container was promised is answered on every host that reaches it, by the same
-answers; what nobody says any more is answered nowhere.
+Always: whatever hosts within reach say is answered, our own first; nothing else is but what hosts say that were within
+reach a moment ago, or have just connected or said something new of their links. At the end: what every container was
+promised, and whoever added a name, is answered on every host that reaches it; what nobody says any more, and what was
+removed, is answered nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
-from core.kinds import NameRecord, PortRecord, TextRecord
+from core.kinds import LinkRecord, NameRecord, PortRecord, TextRecord
 from core.naming.answers import NameAnswers
+from core.naming.presence import HOLD_DOWN_MS
 from core.replica import Replica
 from core.types import Address, PeerName, address_text
 from sim.books import Violation
@@ -20,6 +23,22 @@ from sim.stage import Stage
 
 Said = tuple[str, str]
 """A name in lower case, and one thing that it answers."""
+SLACK_MS = 1_000
+"""By how much a hold-down may be late on its host's own clock, whose speed may change while it lasts."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """Whom a host has seen in one life."""
+
+    links: dict[PeerName, None]
+    """Peers whose links have changed since we last looked."""
+    frames: Collection[PeerName] = ()
+    """Whom frames reach."""
+    letters: frozenset[PeerName] = frozenset()
+    """Whom letters reach."""
+    lately_ms: dict[PeerName, int] = field(default_factory=dict)
+    """When there was last a reason to answer for a peer out of reach, on the host's monotonic clock."""
 
 
 class Naming:
@@ -27,21 +46,30 @@ class Naming:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._reached: dict[int, tuple[object, object, dict[PeerName, None]]] = {}
+        self._sights: dict[int, Sight] = {}
 
     def stepped(self, host: Host) -> None:
-        """Remember whom a host has reached in this life; cheap when that has not changed."""
+        """Remember when a host had reason to answer for whom; cheap when nothing has changed."""
         heart = host.heart
         if not isinstance(heart, Replica):
             return
-        frames, letters, ever = self._reached.get(host.index, ((), (), {}))
-        if heart.zone.reached is not frames or heart.zone.connected is not letters:
-            ever.update(dict.fromkeys((*heart.zone.reached, *sorted(heart.zone.connected))))
-            self._reached[host.index] = heart.zone.reached, heart.zone.connected, ever
+        sight = self._sights.get(host.index)
+        if sight is None:
+            sight = self._sights[host.index] = Sight(heart.board.watch(LinkRecord))
+        zone = heart.zone
+        if zone.reached is sight.frames and zone.connected is sight.letters and not sight.links:
+            return
+        now_ms = host.clock.at(self._stage.world.now_us).mono_ms
+        lost = [peer for peer in sight.frames if peer not in zone.reached]
+        connected = sorted(zone.connected - sight.letters)
+        told = [peer for peer in sight.links if peer in zone.connected]
+        sight.lately_ms.update(dict.fromkeys((*lost, *connected, *told), now_ms))
+        sight.frames, sight.letters = zone.reached, zone.connected
+        sight.links.clear()
 
     def crashed(self, host: Host) -> None:
         """Begin anew with the next life."""
-        self._reached.pop(host.index, None)
+        self._sights.pop(host.index, None)
 
     def snapshot(self) -> None:
         """Check what servers answer. Raises: Violation."""
@@ -49,20 +77,29 @@ class Naming:
             heart = host.heart
             if not isinstance(heart, Replica) or not host.is_serving:
                 continue
-            _, _, ever = self._reached.get(host.index, ((), (), {}))
             answered = dict.fromkeys(_answered(host))
             present = (host.config.peer, *heart.zone.reached)
             for said in _said(heart, present):
                 if said not in answered:
                     raise Violation(f"I6: {host.name} does not answer {said[1]} for {said[0]}, which is within reach")
-            possible = dict.fromkeys(_said(heart, (host.config.peer, *ever)))
-            for said in answered:
+            # What an agent that stands still has let its server answer is answered on.
+            possible = dict.fromkeys(_said(heart, (*present, *self._lately(host))))
+            for said in () if host.is_paused else answered:
                 if said not in possible:
-                    raise Violation(f"I6: {host.name} answers {said[1]} for {said[0]}, which nobody says")
+                    raise Violation(f"I6: {host.name} answers {said[1]} for {said[0]}, which nobody says in reach")
+            ours = dict.fromkeys(_said(heart, (host.config.peer,)))
             for answers in host.served.values():
+                are_others = [(answers.key, address_text(answer.address)) not in ours for answer in answers.hosts]
                 ranks = [answer.rank for answer in answers.hosts]
-                if ranks != sorted(ranks):
+                if ranks != sorted(ranks) or are_others != sorted(are_others):
                     raise Violation(f"I6: {host.name} answers {answers.key} with others' addresses before its own")
+
+    def _lately(self, host: Host) -> tuple[PeerName, ...]:
+        """Return peers for which a host may still answer, by its own clock."""
+        sight = self._sights.get(host.index)
+        now_ms = host.clock.at(self._stage.world.now_us).mono_ms
+        seen = {} if sight is None else sight.lately_ms
+        return tuple(peer for peer, seen_ms in seen.items() if now_ms - seen_ms <= HOLD_DOWN_MS + SLACK_MS)
 
     def unfinished(self, hearts: list[tuple[Host, Replica]]) -> list[str]:
         """Say which names are not answered as they should be, now that nothing goes wrong any more."""
@@ -76,6 +113,9 @@ class Naming:
             # The kernel shows addresses, not names: who lost its journal with nobody to remember has none.
             if "amnesia" not in self._stage.scenario.allow
         }
+        book = self._stage.books.names
+        for holder, _ in hearts:
+            promised.update((said, holder.name) for said in book.promised(holder.index))
         for host, heart in hearts:
             answered = dict.fromkeys(_answered(host))
             expected = dict.fromkeys(_said(heart, (host.config.peer, *heart.mesh.next_hops)))
@@ -84,6 +124,7 @@ class Naming:
                 name, what = missing[0]
                 problems.append(f"{host.name} does not answer {what} for {name}")
             extra = [said for said in answered if said not in expected]
+            extra += [said for holder, _ in hearts for said in book.removed(holder.index) if said in answered]
             if extra:
                 name, what = extra[0]
                 problems.append(f"{host.name} answers {what} for {name}, of which nobody within reach says so")

@@ -171,6 +171,7 @@ class Scene:
         self.books.crashed(host.index)
         if host.disk.has_forgotten:
             # The disk had lied: who sees a machine lose its memory relies on nothing that it had given.
+            self.books.names.forget(host.index)
             for name in tuple(self.books.users[host.index]):
                 self.books.let_go(host.index, name)
                 self.world.end_netns(host, name)

@@ -28,6 +28,10 @@ RESTARTED = 0.4
 RESTART_MS = (100, 40_000)
 """How long it is gone: less or more than its addresses are kept for it."""
 RUSH_MS = (100, 6_000)
+ADDED_MAX = 20
+"""Names that were added by hand, per host: more say nothing new."""
+ADORNED = 0.3
+"""Share of them with a port, and with a text."""
 CONTAINERS_MAX = 40
 """Per host: more say nothing new."""
 
@@ -40,12 +44,15 @@ class Workload:
         self._agenda = agenda
         self._entropy = random.Random(f"{seed}/workload")
         self._names = 0
+        self._added = 0
         kinds: tuple[tuple[int, Callable[[Host], Iterator[Action]]], ...] = (
             (4, self._take),
             (4 if stage.scenario.kernels else 0, self._attach),
             (2, self._detach),
             (2, self._give_back),
             (2, self._end_container),
+            (2 if stage.scenario.kernels else 0, self._add_name),
+            (1 if stage.scenario.kernels else 0, self._remove_name),
             (1, self._claim_again),
             (1, self._claim_address),
             (0 if profile == "takeover" else 1, self._burst),
@@ -92,6 +99,18 @@ class Workload:
         name = self._old_name(host, is_attached=False)
         if name:
             yield actions.GiveBack(HostIndex(host.index), (name,))
+
+    def _add_name(self, host: Host) -> Iterator[Action]:
+        container = self._old_name(host, is_attached=True)
+        if container and len(self._stage.books.names.there(host.index)) < ADDED_MAX:
+            self._added += 1
+            has_port, has_text = self._entropy.random() < ADORNED, self._entropy.random() < ADORNED
+            yield actions.AddName(HostIndex(host.index), container, f"N{self._added}", has_port, has_text)
+
+    def _remove_name(self, host: Host) -> Iterator[Action]:
+        names = self._stage.books.names.there(host.index)
+        if names:
+            yield actions.RemoveName(HostIndex(host.index), self._entropy.choice(names))
 
     def _claim_again(self, host: Host) -> Iterator[Action]:
         name = self._old_name(host, is_attached=False)

@@ -66,6 +66,16 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartNames:
+    """The name server ends; a new one asks its agent for all names after a while."""
+
+    host: HostIndex
+    """Where."""
+    for_ms: int
+    """How long nobody answers names."""
+
+
+@dataclass(frozen=True, slots=True)
 class FillDisk:
     """The disk takes nothing more."""
 
@@ -171,6 +181,7 @@ MachineAction = (
     | Start
     | Upgrade
     | Pause
+    | RestartNames
     | FillDisk
     | EmptyDisk
     | SlowDisk

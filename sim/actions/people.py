@@ -80,6 +80,32 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
+class AddName:
+    """`weave dns-add`: an attached container gets another name, maybe with a port and a text."""
+
+    host: HostIndex
+    """Where."""
+    container: str
+    """Whose."""
+    name: str
+    """Which; a name is added once."""
+    has_port: bool = False
+    """A service is announced, too."""
+    has_text: bool = False
+    """A text is, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveName:
+    """`weave dns-remove`: a name that was added is taken back."""
+
+    host: HostIndex
+    """Where."""
+    name: str
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectTo:
     """`weave connect`."""
 
@@ -141,6 +167,8 @@ PeopleAction = (
     | ClaimAgain
     | ClaimAddress
     | GiveBack
+    | AddName
+    | RemoveName
     | ConnectTo
     | ForgetTarget
     | RemovePeers

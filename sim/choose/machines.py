@@ -16,6 +16,8 @@ CLOCK_STEPS_MS = (3_600_000, 86_400_000, 10 * 365 * 86_400_000)
 DRIFT_PPM = 50_000
 PAUSES_MS = ((200, 5_000), (20_000, 90_000))
 """A collector or a busy machine; a virtual machine that is moved or frozen."""
+SILENCE_MS = (5, 3_000)
+"""How long a name server takes to be there again."""
 SLOW_MS = (50, 4_000)
 SLUGGISH_MS = (0, 0, 100, 300, 1_000)
 WANTED = 0.7
@@ -61,6 +63,12 @@ def _pause(chooser: Chooser) -> Iterator[Action]:
     host = chooser.host()
     if host is not None:
         yield actions.Pause(HostIndex(host.index), chooser.entropy.randint(*chooser.entropy.choice(PAUSES_MS)))
+
+
+def _restart_names(chooser: Chooser) -> Iterator[Action]:
+    host = chooser.host()
+    if host is not None:
+        yield actions.RestartNames(HostIndex(host.index), chooser.entropy.randint(*SILENCE_MS))
 
 
 def _slow_disk(chooser: Chooser) -> Iterator[Action]:
@@ -153,6 +161,7 @@ KINDS: dict[str, Kind] = {
     "gaps": _doom,
     "upgrades": _upgrade,
     "pauses": _pause,
+    "name-server": _restart_names,
     "disk": _fill_disk,
     "slow-disk": _slow_disk,
     "read-only": _protect_disk,

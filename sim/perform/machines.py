@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from core.events import NamesAsked
 from sim import actions
 from sim.actions import Action
 from sim.host import Doomed, Host
@@ -73,6 +74,16 @@ def _pause(scene: Scene, action: actions.Pause) -> bool:
     if host.heart is None or action.for_ms <= 0:
         return False
     scene.world.pause(host, min(action.for_ms, PAUSE_MAX_MS) * 1000)
+    return True
+
+
+def _restart_names(scene: Scene, action: actions.RestartNames) -> bool:
+    host = scene.world.hosts[action.host]
+    if host.heart is None or action.for_ms < 0:
+        return False
+    host.served.clear()
+    host.is_serving = False
+    scene.world.later(host, min(action.for_ms, PAUSE_MAX_MS) * 1000, NamesAsked())
     return True
 
 
@@ -166,6 +177,7 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.Start: _start,
     actions.Upgrade: _upgrade,
     actions.Pause: _pause,
+    actions.RestartNames: _restart_names,
     actions.FillDisk: _fill_disk,
     actions.EmptyDisk: _empty_disk,
     actions.SlowDisk: _slow_disk,

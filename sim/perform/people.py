@@ -6,15 +6,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from core.events import Allocate, AttachAsked, Claim, Connect, ContainerGone, DetachAsked, Forget, Free, Leave
+from core.events import (
+    Allocate,
+    AttachAsked,
+    Claim,
+    Connect,
+    ContainerGone,
+    DetachAsked,
+    Forget,
+    Free,
+    Leave,
+    NameAdd,
+    NameRemove,
+)
 from core.events import RemovePeers as RemoveCommand
 from core.kinds import PeerRecord, peer_key
+from core.naming.registry import port_of
 from core.types import address_of as ip_of
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.host import Host
 from sim.names import TOGETHER, address_of, name_of, netns_of
 from sim.scene import Scene
+
+PORT, TEXT = "_http._tcp=80", "v=1"
+"""What names that are added say besides addresses."""
 
 
 def calm(scene: Scene) -> None:
@@ -107,6 +123,30 @@ def _give_back(scene: Scene, action: actions.GiveBack) -> bool:
     return bool(names)
 
 
+def _add_name(scene: Scene, action: actions.AddName) -> bool:
+    host, key = scene.world.hosts[action.host], name_of(action.name).lower()
+    if not scene.is_idle(host, action.container, is_attached=True):
+        return False
+    addresses = scene.books.users[host.index][action.container].addresses
+    ports, texts = (PORT,) if action.has_port else (), (TEXT,) if action.has_text else ()
+    answers = [(key, address) for address in addresses]
+    answers += [(f"{port_of(port).service}.{key}", f"{name_of(action.name)}:{port_of(port).port}") for port in ports]
+    answers += [(key, text) for text in texts]
+    if not scene.books.names.add(host.index, action.name, action.container, tuple(answers)):
+        return False
+    wanted = NameAdd(action.container, name_of(action.name), addresses, -1, ports, texts)
+    scene.command(host, action.name, "add-name", wanted)
+    return True
+
+
+def _remove_name(scene: Scene, action: actions.RemoveName) -> bool:
+    host = scene.world.hosts[action.host]
+    if host.heart is None or not scene.books.names.remove(host.index, action.name):
+        return False
+    scene.command(host, action.name, "remove-name", NameRemove("", name_of(action.name), ()))
+    return True
+
+
 def _connect_to(scene: Scene, action: actions.ConnectTo) -> bool:
     host = scene.world.hosts[action.host]
     return action.target != action.host and scene.operate(host, Connect((address_of(action.target),), False))
@@ -146,7 +186,8 @@ def _reset_host(scene: Scene, action: actions.ResetHost) -> bool:
     is_sane = scene.is_known(host) and scene.has_agreed(host)
     if host.heart is None or not (is_sane or "amnesia" in scene.scenario.allow):
         return False
-    # Containers live on without the network.
+    # Containers live on without the network, and without names.
+    scene.books.names.forget(host.index)
     for name in tuple(scene.books.users[host.index]):
         scene.books.let_go(host.index, name)
     scene.command(host, "", "reset", Leave())
@@ -177,6 +218,8 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.ClaimAgain: _claim_again,
     actions.ClaimAddress: _claim_address,
     actions.GiveBack: _give_back,
+    actions.AddName: _add_name,
+    actions.RemoveName: _remove_name,
     actions.ConnectTo: _connect_to,
     actions.ForgetTarget: _forget_target,
     actions.RemovePeers: _remove_peers,

@@ -53,7 +53,7 @@ def test_a_request_is_remembered_with_its_answer_and_what_it_changed() -> None:
     assert any(item.at_us > 500_000 and item.op.object.key == ("endpoint", "web", "ethwe") for item in operations)
     [wrote] = [item for item in story.happenings if isinstance(item, Wrote) and item.at_us == 500_000]
     assert (wrote.host, wrote.fate) == (0, Fate.ARRIVED)
-    assert {fact.key.split("/")[0] for fact in wrote.facts} == {"att", "ip"}
+    assert {fact.key.split("/")[0] for fact in wrote.facts} == {"att", "dns", "ip"}
 
 
 def test_what_is_sent_into_a_cut_waits_for_the_heal() -> None:
