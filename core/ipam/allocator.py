@@ -388,6 +388,7 @@ class Allocator:
             self._primes.clear()
         if steward is None:
             return
+        self._grace.check(steward.space)
         asks: dict[AskKey, None] = {}
         done: list[tuple[Wait, tuple[Cidr, ...] | str]] = []
         for wait in tuple(self._waits.values()):

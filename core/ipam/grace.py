@@ -35,6 +35,7 @@ class Grace:
         self._context = context
         self._held = held
         self._ended: dict[str, None] = {}
+        self._unchecked: dict[str, None] = {}
         self.found = 0
         """Addresses that an earlier life of the agent had left behind."""
         self.freed = 0
@@ -57,14 +58,27 @@ class Grace:
                 self._wait_for(ident)
 
     def back(self, ident: str, space: Space | None) -> None:
-        """Take a container back, if it had ended; `space` is ours, if we may act on it."""
+        """Take a container back, if it had ended; `space` is ours, if we may act on it.
+
+        Without it, what the container has is looked at by `check`: it may be from another ring than the one that this
+        host will live in.
+        """
         if ident not in self._ended:
             return
         self._context.mark("ipam.container-back-in-time")
+        self._unchecked[ident] = None
+        if space is not None:
+            self.check(space)
+
+    def check(self, space: Space) -> None:
+        """Drop what containers that are back may not have any more. Cheap when none is."""
         universe = self._context.config.universe
-        for cidr in self.left_by(ident):
-            if space is not None and universe is not None and cidr.address in universe and not _is_good(space, cidr):
-                self._held.drop(ident, cidr.address)
+        assert universe is not None, "there is no space without a universe"
+        for ident in self._unchecked:
+            for cidr in self.left_by(ident):
+                if cidr.address in universe and not _is_good(space, cidr):
+                    self._held.drop(ident, cidr.address)
+        self._unchecked.clear()
 
     def given(self, ident: str, cidrs: tuple[Cidr, ...], why: str) -> None:
         """Note what a request got: from now on that is in use, and for what was asked."""

@@ -30,9 +30,7 @@ def options(*words: str, domain: str = "weave.local.", env: dict[str, str] | Non
     for flag in ("--no-dns", "--without-dns"):
         parser.add_argument(flag, action="store_true")
     asked = parser.parse_args(normalised(list(words)))
-    return read_options(
-        asked, env or {}, runtime=Path("/run/w"), data=Path("/var/lib/weave"), domain=domain
-    )
+    return read_options(asked, env or {}, runtime=Path("/run/w"), data=Path("/var/lib/weave"), domain=domain)
 
 
 def some(*words: str) -> ProxyOptions:

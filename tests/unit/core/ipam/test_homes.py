@@ -379,3 +379,22 @@ def test_what_a_host_has_brought_from_another_ring_is_not_given_again() -> None:
     request = one.allocate("c")
     cluster.settle()
     assert one.reply(request) == "10.32.0.2/26"
+
+
+def test_a_container_that_is_back_before_the_new_ring_is_known_has_nothing_there_that_is_anothers() -> None:
+    cluster = Cluster(2)
+    one, two = cluster.hosts
+    request = one.allocate("web")
+    cluster.settle()
+    assert one.reply(request) == "10.32.0.1/26"
+    for host in (one, two):
+        launch(host, universe="10.32.0.0/26,fd00::/122", names=(two.name,))
+    one.in_sync = False
+    one.do(lambda: one.allocator.container_gone("web"))
+    request = one.allocate("web")
+    assert one.reply(request) is None
+    one.in_sync = True
+    one.do(one.allocator.facts_changed)
+    cluster.settle()
+    assert one.reply(request) == "10.32.0.32/26 fd00::20/122"
+    cluster.check_safety()
