@@ -67,6 +67,7 @@ MARKS = frozenset(
         "seals.renewed",
         "sessions.held-link-expired",
         "sessions.held-link-resumed",
+        "sessions.namesake-refused",
         "sessions.no-hello",
         "sessions.peer-restarted-unnoticed",
         "sessions.silent-line-ended",

@@ -45,7 +45,12 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing to say, still here."""
+    """Still here. Older versions answer no question."""
+
+    asks: int = 0
+    """Number of a question whether the receiver still is; 0 for none."""
+    answers: int = 0
+    """The question that this answers; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +153,12 @@ class EspTaken:
     """As offered; -1: it has lost what it sent by, and wants another."""
 
 
-Message = Hello | Heartbeat | Have | Need | Deltas | Digest | Buckets | Routed | EspOffer | EspTaken
+@dataclass(frozen=True, slots=True)
+class NameTaken:
+    """The sender hangs up: it is connected to another host that has the receiver's name."""
+
+    why: str
+    """For people."""
+
+
+Message = Hello | Heartbeat | Have | Need | Deltas | Digest | Buckets | Routed | EspOffer | EspTaken | NameTaken

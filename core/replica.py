@@ -163,6 +163,8 @@ class Replica:
         context = self._context
         context.at = at
         _HANDLERS[type(event)](self, event)
+        for received in self.mesh.released():
+            self._received(received)
         self._catch_up(event)
         self._flush()
         effects, context.effects = context.effects, []

@@ -24,6 +24,7 @@ from core.messages import (
     Heartbeat,
     Hello,
     Message,
+    NameTaken,
     Need,
     Routed,
     SpaceAsk,
@@ -272,6 +273,11 @@ def _read_hello(fields: _Fields) -> Hello:
     )
 
 
+def _read_heartbeat(fields: _Fields) -> Heartbeat:
+    # Of an older speaker there is nothing in it.
+    return Heartbeat(fields.integer(0, SEQ_MAX), fields.integer(0, SEQ_MAX)) if fields.has_more else Heartbeat()
+
+
 def _pack_heads(heads: Iterable[tuple[Origin, int]]) -> list[object]:
     flat: list[object] = []
     for origin, seq in heads:
@@ -350,7 +356,7 @@ def _read_routed(fields: _Fields) -> Routed:
 
 _ENCODERS: dict[type[Message], tuple[int, Callable[[Any], list[object]]]] = {
     Hello: (0, _pack_hello),
-    Heartbeat: (1, lambda _: []),
+    Heartbeat: (1, lambda message: [message.asks, message.answers]),
     Have: (2, lambda message: _pack_heads(message.heads)),
     Need: (3, lambda message: _pack_heads(message.known)),
     Deltas: (4, lambda message: [[_pack_delta(delta) for delta in message.deltas]]),
@@ -359,10 +365,11 @@ _ENCODERS: dict[type[Message], tuple[int, Callable[[Any], list[object]]]] = {
     Routed: (7, _pack_routed),
     EspOffer: (8, lambda message: [message.epoch, message.spi]),
     EspTaken: (9, lambda message: [message.epoch]),
+    NameTaken: (10, lambda message: [message.why]),
 }
 _DECODERS: dict[int, Callable[[_Fields], Message]] = {
     0: _read_hello,
-    1: lambda _: Heartbeat(),
+    1: _read_heartbeat,
     2: lambda fields: Have(_read_heads(fields)),
     3: lambda fields: Need(_read_heads(fields)),
     4: _read_deltas,
@@ -371,4 +378,5 @@ _DECODERS: dict[int, Callable[[_Fields], Message]] = {
     7: _read_routed,
     8: lambda fields: EspOffer(fields.integer(0, EPOCH_MAX), fields.integer(SPI_MIN, SPI_MAX)),
     9: lambda fields: EspTaken(fields.integer(-1, EPOCH_MAX)),
+    10: lambda fields: NameTaken(fields.text(REASON_SIZE_MAX)),
 }

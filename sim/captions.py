@@ -236,6 +236,8 @@ _ROWS: dict[type[Action], _Row] = {
     actions.RollBack: _Row(Tone.TROUBLE, "a disk is set back to its copy", "disks are set back {} times",
                            lambda action, names: "set disk back"),
     actions.Wipe: _Row(Tone.TROUBLE, "a disk is wiped", "disks are wiped {} times", lambda action, names: "wipe disk"),
+    actions.Clone: _Row(Tone.TROUBLE, "a host is started as a copy of another", "copies of hosts are started {} times",
+                        lambda action, names: f"copy of {names[action.source]}"),
     actions.StepClock: _Row(Tone.TROUBLE, "a clock jumps", "clocks jump {} times",
                             lambda action, names: f"clock {action.by_ms / 1000:+.0f} s"),
     actions.DriftClock: _Row(Tone.TROUBLE, "a clock runs at another speed", "clocks change their speed {} times",

@@ -186,7 +186,11 @@ class Checks:
             lost = [other.name for other, _ in hearts if other is not host and not _reaches(heart, other)]
             if lost:
                 problems.append(f"{host.name} does not reach {', '.join(lost)}")
-            ghosts = [other.name for other in self._world.hosts if other.is_dark and _reaches(heart, other)]
+            ghosts = [
+                other.name
+                for other in self._world.hosts
+                if other.is_dark and not other.is_copy and _reaches(heart, other)
+            ]
             if ghosts:
                 problems.append(f"{host.name} has routes to {', '.join(ghosts)}, long without power")
             problems.extend(self._rings.unsaid(host))
@@ -222,7 +226,9 @@ class Checks:
     # Helpers.
 
     def _observe(self, host: Host, deltas: tuple[Delta, ...]) -> None:
-        """Join what a host says of itself."""
+        """Join what a host says of itself, but for copies: under their names others speak."""
+        if host.is_copy:
+            return
         for delta in deltas:
             if delta.origin.peer != host.config.peer:
                 continue

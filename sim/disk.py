@@ -158,6 +158,13 @@ class Disk:
         """Keep a copy of what is synced."""
         self._backup = (self._incarnation, self._synced.copy())
 
+    def copied(self) -> Disk:
+        """Return another disk that holds what is synced on this one."""
+        disk = Disk(self._peer)
+        disk._incarnation, disk._synced = self._incarnation, self._synced.copy()
+        disk.back_up()
+        return disk
+
     def roll_back(self) -> None:
         """Return to the copy, as an operator does who restores a machine."""
         self._incarnation, synced = self._backup

@@ -131,6 +131,8 @@ class Host:
     """The name server has been told all names; before that, news are of no use to it."""
     is_write_due: bool = False
     """Commits that need no sync wait for company before they are written."""
+    is_copy: bool = False
+    """It began as a copy of another host, and has its name; nobody should listen to what it says of itself."""
     is_paused: bool = False
     """The agent does nothing; what happens waits."""
     paused_until_us: int = 0

@@ -35,6 +35,8 @@ LOST_WAIT_MS = 1_000
 """Between such calls…"""
 LOST_CALLS_MS = 250
 """…of all of which there are four a second at most."""
+REFUSED_MS = 30_000
+"""Between calls to who keeps another host with our name: people have to mend that."""
 REDIAL_MS = 2_500
 """Such a call is begun anew when it has had no answer for so long: TCP asks after 1 and 3 seconds, then seldom."""
 STABLE_MS = 30_000
@@ -78,6 +80,8 @@ class Place:
     """When a session with whom is there was lost that had stood long."""
     is_silent: bool = False
     """The last call did not get through."""
+    is_refused: bool = False
+    """Another host with our name is kept there."""
     reason: str = ""
     """Why the last call or connection ended; empty before the first end."""
 
@@ -189,7 +193,7 @@ class Dialler:
         if place is not None:
             place.state = "linked"
             place.hurry = "free"
-            place.is_silent = False
+            place.is_silent = place.is_refused = False
             self._linked[link] = place.target
 
     def session_up(self, link: LinkId, peer: PeerName) -> None:
@@ -199,7 +203,7 @@ class Dialler:
             self._places[target].peer = peer
         now = self._context.at.mono_ms
         for place in self._places.values():
-            if place.wait_ms > WAIT_MIN_MS and place.state == "idle":
+            if place.wait_ms > WAIT_MIN_MS and place.state == "idle" and not place.is_refused:
                 self._context.mark("dialler.wait-cut-short")
                 place.wait_ms = WAIT_MIN_MS
                 place.due_ms = min(place.due_ms, now + self._jittered(WAIT_MIN_MS))
@@ -215,6 +219,7 @@ class Dialler:
             if is_it:
                 place.state = "final" if closed.is_final else "idle"
                 place.peer = closed.peer or place.peer
+                place.is_refused = closed.is_refused
             place.reason = closed.reason
             if closed.lasted_ms >= STABLE_MS:
                 place.wait_ms, place.lost_ms = 0, self._context.at.mono_ms
@@ -291,6 +296,10 @@ class Dialler:
         return place.lost_ms is not None and self._context.at.mono_ms - place.lost_ms < LOST_MS
 
     def _put_off(self, place: Place) -> None:
+        if place.is_refused:
+            place.wait_ms = REFUSED_MS
+            place.due_ms = self._context.at.mono_ms + self._jittered(REFUSED_MS)
+            return
         if self._is_lost_lately(place):
             place.wait_ms = max(LOST_WAIT_MS, LOST_CALLS_MS * self._lost)
             place.due_ms = self._context.at.mono_ms + self._jittered(place.wait_ms)

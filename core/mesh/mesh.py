@@ -109,6 +109,10 @@ class Mesh:
             self._sessions.misbehaved(event.link, fault)
         return ()
 
+    def released(self) -> tuple[Received, ...]:
+        """Return messages to be heard now: who said them had to wait."""
+        return self._sessions.released()
+
     def heard_of_esp(self, event: Received) -> PeerName | None:
         """Take note of a message about ESP; return whose it is, if it came by the session that stands."""
         if not self._sessions.received(event.link, event.message):
@@ -168,8 +172,11 @@ class Mesh:
 
     @property
     def in_sync(self) -> bool:
-        """Say whether we know what others know: one has told us, or nobody answers; once true, it stays."""
-        if not self._has_started:
+        """Say whether we know what others know: one has told us, or nobody answers.
+
+        Once true, it stays, unless all whom we reach say that another host has our name.
+        """
+        if not self._has_started or self._sessions.is_kept_out:
             return False
         if not self._is_alone and not self._gossip.has_caught_up:
             self._is_alone = not self._dialler.has_hope and self._sessions.count() == 0
@@ -239,7 +246,7 @@ class Mesh:
 
     def alarms(self) -> tuple[str, ...]:
         """Return what somebody should look at."""
-        return self._gossip.alarms
+        return self._gossip.alarms + self._sessions.namesakes.alarms()
 
     def describe(self) -> MeshStatus:
         """Return what status and report show. O(facts of peers and links)."""

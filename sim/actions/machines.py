@@ -155,6 +155,19 @@ class Wipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Clone:
+    """A machine that has never run starts as a copy of another, which goes on: with its disk, name and settings.
+
+    Takes place only if the copy need not come right in the end.
+    """
+
+    host: HostIndex
+    """The copy."""
+    source: HostIndex
+    """Of whom."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepClock:
     """Somebody sets the wall clock."""
 
@@ -191,6 +204,7 @@ MachineAction = (
     | BackUp
     | RollBack
     | Wipe
+    | Clone
     | StepClock
     | DriftClock
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from core.events import NamesAsked
@@ -144,6 +145,17 @@ def _wipe(scene: Scene, action: actions.Wipe) -> bool:
     return True
 
 
+def _clone(scene: Scene, action: actions.Clone) -> bool:
+    host, source = scene.world.hosts[action.host], scene.world.hosts[action.source]
+    if host.life or source.life == 0 or source.is_copy or action.host in scene.scenario.members():
+        return False
+    host.config = replace(source.config, nickname=host.name)
+    host.disk = source.disk.copied()
+    host.is_copy = True
+    scene.world.start(host)
+    return True
+
+
 def _step_clock(scene: Scene, action: actions.StepClock) -> bool:
     if abs(action.by_ms) > STEP_MAX_MS:
         return False
@@ -187,6 +199,7 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.BackUp: _back_up,
     actions.RollBack: _roll_back,
     actions.Wipe: _wipe,
+    actions.Clone: _clone,
     actions.StepClock: _step_clock,
     actions.DriftClock: _drift_clock,
 }

@@ -20,6 +20,7 @@ from core.messages import (
     Heartbeat,
     Hello,
     Message,
+    NameTaken,
     Need,
     Routed,
     SpaceAsk,
@@ -57,6 +58,8 @@ HELLOS = st.builds(
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     HELLOS,
     st.just(Heartbeat()),
+    st.builds(Heartbeat, NUMBERS, NUMBERS),
+    st.builds(NameTaken, TEXTS),
     st.builds(Have, HEADS),
     st.builds(Need, HEADS),
     st.builds(Deltas, st.lists(DELTAS, max_size=3).map(tuple)),

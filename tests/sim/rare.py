@@ -5,11 +5,14 @@ Each takes several seeds, which only change how long things take, so that no oth
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sim.actions import (
     Action,
     Attach,
     BlackHole,
     ClaimAddress,
+    Clone,
     Cut,
     CutPower,
     EndContainer,
@@ -152,6 +155,7 @@ RARE: dict[str, Scenario] = {
     ),
     "seed.no-vote-after-amnesia": FORGETFUL_PROPOSER,
     "seed.old-ballot-refused": FORGETFUL_PROPOSER,
+    "sessions.namesake-refused": replace(story(3, 60, (5_000, Clone(C, A)), absent=(C,)), core=(A, B)),
     "sessions.no-hello": story(2, 60, (0, BlackHole(A, B, 10))),
     "strays.found": story(
         2,

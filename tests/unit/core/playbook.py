@@ -83,9 +83,9 @@ class Playbook:
     def hears(self, number: int, message: Message) -> list[Effect]:
         return self.happens(Received(LinkId(number), message))
 
-    def session(self, number: int, peer: PeerName, **changes: object) -> list[Effect]:
+    def session(self, number: int, peer: PeerName, *, host: str = "10.0.0.9", **changes: object) -> list[Effect]:
         """Bring up a connection and let the far end greet."""
-        self.link(number)
+        self.link(number, host=host)
         return self.hears(number, hello(peer, **changes))  # type: ignore[arg-type]  # as above
 
 

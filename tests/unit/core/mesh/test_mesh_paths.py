@@ -209,6 +209,7 @@ def test_a_held_link_keeps_the_fast_transport_whatever_is_said_and_loses_the_sle
 def test_reports_about_sessions_that_are_over_mean_nothing() -> None:
     book = Frames()
     book.opens(1)
+    book.loses(1)
     book.opens(2, NEXT)
     book.goes_up(FASTDP, SESSION)
     book.goes_up("pigeon", NEXT)

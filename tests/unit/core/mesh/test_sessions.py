@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from playbook import HIGH, LOW, ME, Playbook, config, hello, of, sent
 
-from core.effects import Dial, Hangup, SetTimer
+from core.effects import Dial, Effect, Hangup, Send, SetTimer
 from core.events import DialFailed, LinkDown, Misbehaved
 from core.kinds import LinkRecord, link_key
-from core.messages import Digest, Heartbeat, Hello
+from core.mesh.namesakes import DISPUTE_MS, KEPT_MS
+from core.mesh.sessions import EARLY_MAX
+from core.messages import Buckets, Digest, Heartbeat, Hello, NameTaken
 from core.types import LinkId, PeerName
 
 
@@ -100,12 +102,124 @@ def test_of_two_connections_the_one_dialled_by_the_lower_name_is_kept(peer: Peer
         assert session.outbound == (kept == "outbound"), f"{first} first"
 
 
-def test_a_restarted_peer_replaces_its_old_connection() -> None:
+def asked(effects: list[Effect]) -> list[tuple[LinkId, int]]:
+    """Say on which connections it is asked whether somebody is still there, and with which numbers."""
+    sends = [(send.link, send.message) for send in of(effects, Send)]
+    return [(link, message.asks) for link, message in sends if isinstance(message, Heartbeat) and message.asks]
+
+
+def test_a_restarted_peer_replaces_its_old_connection_as_soon_as_that_turns_out_to_be_dead() -> None:
+    for is_told in (True, False):
+        book = Playbook()
+        book.start()
+        book.session(1, HIGH, uid=1, dial=5)
+        assert asked(book.session(2, HIGH, uid=2, dial=1)) == [(1, 1)]
+        assert book.hears(2, Digest(0)) == [], "it has to wait"
+        effects = book.loses(1) if is_told else book.fires("mesh/answer/2")
+        assert book.replica.mesh._sessions.links[HIGH] == 2
+        assert [(send.link, type(send.message)) for send in of(effects, Send)][-1] == (2, Buckets), "and is heard now"
+        assert link_fact(book, HIGH) is not None
+        assert book.replica.mesh.alarms() == ()
+
+
+def test_who_is_asked_whether_it_is_still_there_says_so() -> None:
     book = Playbook()
     book.start()
-    book.session(1, HIGH, uid=1, dial=5)
-    book.session(2, HIGH, uid=2, dial=1)
+    book.session(1, HIGH)
+    assert sent(book.hears(1, Heartbeat(asks=7)), Heartbeat) == [Heartbeat(answers=7)]
+
+
+def copied() -> Playbook:
+    """Bring up a neighbour, and let a copy of it call and be refused."""
+    book = Playbook()
+    book.start()
+    book.session(1, HIGH, uid=1)
+    book.link(2, host="10.0.0.77")
+    book.hears(2, hello(HIGH, uid=2))
+    effects = book.hears(1, Heartbeat(answers=1))
+    assert [hangup.link for hangup in of(effects, Hangup)] == [2]
+    (told,) = sent(effects, NameTaken)
+    assert told.why == (
+        f"another host with the name {HIGH} is connected from 10.0.0.9: "
+        "give one of them another name with 'weave launch --name', or 'weave reset --force' it"
+    )
+    return book
+
+
+def test_a_copy_of_a_neighbour_that_is_still_there_is_refused_and_told_why() -> None:
+    book = copied()
+    assert book.replica.mesh._sessions.links[HIGH] == 1
+    assert book.replica.mesh.alarms() == (
+        f"two hosts have the name {HIGH}: the one at 10.0.0.9 keeps it here, n9 at 10.0.0.77 was refused; "
+        "give one of them another name with 'weave launch --name', or 'weave reset --force' it",
+    )
+
+
+def test_an_answer_to_another_question_refuses_nobody() -> None:
+    book = Playbook()
+    book.start()
+    book.session(1, HIGH, uid=1)
+    book.session(2, HIGH, uid=2)
+    assert of(book.hears(1, Heartbeat(answers=9)), Hangup) == []
+    assert of(book.hears(1, Heartbeat()), Hangup) == []
+
+
+def test_a_name_in_dispute_is_kept_for_a_while_for_whom_we_knew_first() -> None:
+    book = copied()
+    book.loses(1)
+    book.passes(KEPT_MS - 1)
+    assert sent(book.session(3, HIGH, uid=2, host="10.0.0.77"), NameTaken)
+    book.session(4, HIGH, uid=1, host="10.0.0.10")
+    assert book.replica.mesh._sessions.links[HIGH] == 4, "it has moved"
+    book.loses(4)
+    book.session(5, HIGH, uid=3, host="10.0.0.10")
+    assert book.replica.mesh._sessions.links[HIGH] == 5, "it was restarted"
+    book.loses(5)
+    book.passes(KEPT_MS - 1)
+    assert sent(book.session(6, HIGH, uid=2, host="10.0.0.77"), NameTaken)
+    book.passes(1)
+    book.session(7, HIGH, uid=2, host="10.0.0.77")
+    assert book.replica.mesh._sessions.links[HIGH] == 7, "it has been away for long"
+
+
+def test_a_dispute_is_over_when_nobody_has_been_refused_for_long() -> None:
+    book = copied()
+    book.passes(DISPUTE_MS)
+    book.loses(1)
+    assert book.replica.mesh.alarms() == ()
+    book.session(2, HIGH, uid=3)
     assert book.replica.mesh._sessions.links[HIGH] == 2
+
+
+def test_who_talks_on_and_on_while_it_has_to_wait_is_hung_up_on() -> None:
+    book = Playbook()
+    book.start()
+    book.session(1, HIGH, uid=1)
+    book.session(2, HIGH, uid=2)
+    for _ in range(EARLY_MAX - 1):
+        assert book.hears(2, Digest(0)) == []
+    assert [hangup.link for hangup in of(book.hears(2, Digest(0)), Hangup)] == [2]
+
+
+def test_a_copy_that_nobody_lets_in_is_not_in_sync_and_says_why() -> None:
+    book = Playbook()
+    book.start()
+    book.session(1, HIGH)
+    book.hears(1, Digest(book.replica.store.digest.root))
+    assert book.replica.mesh.in_sync
+    book.loses(1)
+    book.session(2, HIGH)
+    book.hears(2, NameTaken("another host"))
+    assert not book.replica.mesh.in_sync
+    assert book.replica.mesh.alarms() == (f"{HIGH} does not let us in: another host",)
+    assert link_fact(book, HIGH) is None, "no frames come this way"
+    book.session(3, LOW)
+    assert not book.replica.mesh.in_sync, "a greeting is no conversation"
+    book.hears(3, Digest(0))
+    assert book.replica.mesh.in_sync, "somebody talks to us"
+    book.session(4, HIGH)
+    book.hears(4, Digest(0))
+    assert book.replica.mesh.alarms() == ()
 
 
 def test_a_link_outlives_an_agent_that_was_just_heard() -> None:

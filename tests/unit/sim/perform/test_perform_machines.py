@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
-from watched import THREE, A, B, Watched
+from watched import THREE, A, B, C, Watched
 
 from core.effects import Answer, Ok
 from core.events import LinkDown, Persisted, PersistFailed, Received, TimerFired
 from sim.actions import (
     Action,
     Attach,
+    Clone,
     CutPower,
     Detach,
     Doom,
@@ -234,6 +236,7 @@ def test_the_wall_clock_decides_nothing() -> None:
         Doom(A, 0, False, -1),
         Start(A),
         Wipe(A),
+        Clone(B, A),
     ],
 )
 def test_what_makes_no_sense_does_not_take_place(action: Action) -> None:
@@ -257,3 +260,12 @@ def test_all_trouble_ends() -> None:
     watched.settle()
     assert watched.are_equal()
     assert watched.now_ms - begin_ms < 50_000, "no pause outlives the trouble"
+
+
+def test_a_copy_has_the_disk_and_the_name_of_another_and_its_own_place() -> None:
+    watched = Watched((*THREE[:2], replace(THREE[2], starts=False)), core=(A, B))
+    assert watched.perform(Clone(B, C), Clone(C, A), Clone(C, A)) == [False, True, False]
+    one, copy = watched.world.hosts[A], watched.world.hosts[C]
+    assert copy.config == replace(one.config, nickname=copy.name)
+    assert copy.disk.synced == one.disk.synced
+    assert copy.disk.synced is not one.disk.synced
