@@ -11,6 +11,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 from core.config import Config, Recovered, SeedMode
 from core.effects import Answer, Ok, Persist
@@ -18,17 +19,20 @@ from core.events import Allocate, Commanded, Event, Persisted, Started, TimerFir
 from core.ipam.homes import decided_key
 from core.ipam.ring import Ring
 from core.ipam.seed import divide, ring_id_of
+from core.ipam.universe import universe_of
 from core.kinds import AddressRecord, PeerRecord, RingClaim, SeedAccepted, address_key, peer_key, put, ring_key
 from core.replica import Replica
-from core.types import Address, Instant, PeerName, RequestId, subnet_of
+from core.types import Address, Instant, PeerName, RequestId
 from crdt.fact import Delta, Origin
 from crdt.stream import Stream
 
 PEERS = 1_000
 CLAIMS_PER_PEER = 100
+ADDRESSES_PER_PEER = 100
 ALLOCATIONS = 500
 CHANGES = 20
-UNIVERSE = subnet_of("10.32.0.0/12")
+UNIVERSE = universe_of("10.32.0.0/12")
+PART = UNIVERSE.parts[0]
 
 
 class Bench:
@@ -78,14 +82,14 @@ class Bench:
         self._requests += 1
         lo, _, _ = _part(self._names, peer)
         address = Address(lo + 1_000 + self._requests)
-        self._hear(peer, put(address_key(f"n{self._requests}", address), AddressRecord(address, 12, 0)))
+        self._hear(peer, put(address_key(f"n{self._requests}", address), AddressRecord(address, 12, "allocate", 0)))
 
     def hear_of_a_range(self) -> None:
         """Hear that a range has changed hands."""
         peer = self._names[1 + self._requests % (len(self._names) - 2)]
         self._requests += 1
         lo, _, _ = _part(self._names, peer)
-        claim = RingClaim(lo, lo + 16, 0, 3, self._names[-1], 2, "given")
+        claim = RingClaim(lo, lo + 10, 0, 4, self._names[-1], 2, "given", 0)
         self._hear(peer, put(ring_key(self._ring_id, lo), claim))
 
     def _hear(self, peer: PeerName, change: object) -> None:
@@ -99,7 +103,9 @@ class Bench:
 def main() -> int:
     """Measure and print."""
     bench = Bench()
-    print(f"A ring of {PEERS:,} peers with {PEERS * CLAIMS_PER_PEER:,} addresses in use, processor time of one host")
+    print(
+        f"A ring of {PEERS:,} peers with {PEERS * CLAIMS_PER_PEER:,} ranges, each with {ADDRESSES_PER_PEER} addresses in use, processor time of one host"
+    )
     for title, action, count in (
         ("to allocate an address", bench.allocate, ALLOCATIONS),
         ("to hear of another's address", bench.hear_of_an_address, CHANGES),
@@ -120,27 +126,32 @@ def median_ms(action: Callable[[], None], count: int) -> float:
 
 
 def _part(names: tuple[PeerName, ...], peer: PeerName) -> tuple[int, int, PeerName]:
-    share = (UNIVERSE.hi - UNIVERSE.lo) // len(names)
-    lo = UNIVERSE.lo + names.index(peer) * share
+    share = PART.size // len(names)
+    lo = PART.lo + names.index(peer) * share
     return lo, lo + share, peer
 
 
 def _streams(names: tuple[PeerName, ...], claims_per_peer: int) -> tuple[dict[PeerName, Stream], str]:
     """Make what everybody has said: the first divided the universe, and gave each its part."""
     ring_id = ring_id_of(UNIVERSE, names[:1])
-    assert divide(UNIVERSE.lo, UNIVERSE.hi, names[:1])
+    assert divide(PART.lo, PART.hi, names[:1])
     streams = {}
     for number, peer in enumerate(names):
         lo, hi, _ = _part(names, peer)
         if number == len(names) - 1:
-            hi = UNIVERSE.hi
+            hi = PART.hi
         changes = [
             put(peer_key(), PeerRecord(f"h{number}", "1", 6783, 0)),
-            put(ring_key(ring_id, Address(lo)), RingClaim(lo, hi, 0, 2, peer, 13, "given")),
+        ]
+        # With epochs that differ from one to the next, so that no two are one.
+        edges = [lo + index * (hi - lo) // claims_per_peer for index in range(claims_per_peer)] + [hi]
+        changes += [
+            put(ring_key(ring_id, Address(start)), RingClaim(start, end, 0, 2 + index % 2, peer, 3, "given", 0))
+            for index, (start, end) in enumerate(pairwise(edges))
         ]
         changes += [
-            put(address_key(f"c{index}", Address(lo + 1 + index)), AddressRecord(lo + 1 + index, 12, 0))
-            for index in range(claims_per_peer)
+            put(address_key(f"c{index}", Address(lo + 1 + index)), AddressRecord(lo + 1 + index, 12, "allocate", 0))
+            for index in range(ADDRESSES_PER_PEER)
         ]
         if not number:
             changes.append(put(decided_key(UNIVERSE), SeedAccepted(0, peer, names[:1])))

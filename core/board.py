@@ -112,6 +112,11 @@ class Board:
         """Peers whose new claims give us nothing, and up to which number those of each of their lives still do."""
         return self._fences
 
+    @property
+    def are_claims_plain(self) -> bool:
+        """Say whether `of` shows all ring claims there are, as they count: nobody is fenced and no life is orphaned."""
+        return not self._fences and not any(self._orphans.values())
+
     def fence(self, fences: Mapping[PeerName, Mapping[int, int]]) -> None:
         """Fence these peers and no others."""
         if fences != self._fences:

@@ -158,7 +158,7 @@ class Asks:
 
     def void_gift(self, address: Address) -> tuple[PeerName | None, PeerName | None]:
         """Return who gave an address away that is nobody's, and who is removing the giver; None where unknown."""
-        here = [(writer, claim) for writer, claim in self._ring.view().claims if claim.lo <= address < claim.hi]
+        here = self._ring.view().claims_at(address)
         void = [(rank_of(claim), writer) for writer, claim in here if claim.owner == NOBODY]
         giver = max(void)[1] if void else None
         for taker, record in sorted(takeovers(self._context).items()):

@@ -18,18 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from core.board import Board
+from core.ipam.layers import Layer, Layers, Rank
 from core.ipam.universe import Universe
 from core.kinds import NOBODY, RingClaim
 from core.types import ADDRESS_END, Address, PeerName
-from crdt.intervals import IntervalMap
 
-Rank = tuple[int, int, str]
-"""Generation, epoch, owner: what claims are compared by."""
-VIEWS_KEPT = 8
-"""Views that are not worked out again: claims change rarely, and to and fro only in simulations."""
 RANK_MAX = 1 << 62
 """Generations and epochs beyond this are nonsense and ignored."""
 
@@ -72,44 +67,93 @@ class Conflict:
 
 
 class RingView:
-    """Ownership as known here, of one ring at one moment. Immutable."""
+    """Ownership as known here, of one ring. It goes on with the claims: `version` tells one state from another."""
 
     def __init__(
         self,
         division: Iterable[tuple[Address, Address, PeerName]],
-        claims: Iterable[tuple[PeerName, RingClaim]],
+        claims: Iterable[tuple[PeerName, RingClaim]] = (),
     ) -> None:
-        parts = tuple(division)
-        self.claims = tuple(claims)
-        """Writer and claim, as read from the board."""
-        self._levels: IntervalMap[Rank] = IntervalMap()
-        self._hints: dict[str, list[tuple[int, int, int]]] = {}
-        for lo, hi, owner in parts:
-            self._levels.assign(lo, hi, (0, 0, owner))
-        for writer, claim in self.claims:
-            self._levels.assign(claim.lo, claim.hi, rank_of(claim))
-            if writer == claim.owner:
-                self._hints.setdefault(writer, []).append((claim.lo, claim.hi, claim.free))
-        self.runs = tuple(_run(lo, hi, rank) for lo, hi, rank in self._levels.items())
-        """Ascending and disjoint; they cover the universe."""
-        self.conflicts = self._find_conflicts()
-        """Disputes that are not settled by a later claim."""
+        """`claims` are writers and what they say."""
+        self._layers = Layers()
+        self._said: dict[PeerName, dict[RingClaim, Layer]] = {}
+        self._cached_runs: tuple[Run, ...] | None = None
+        self._cached_conflicts: tuple[Conflict, ...] | None = None
+        self.version = 0
+        """Rises with every change."""
+        for lo, hi, owner in division:
+            self._layers.add(lo, hi, Layer((0, 0, owner), "", None))
+        by_writer: dict[PeerName, list[RingClaim]] = {}
+        for writer, claim in claims:
+            by_writer.setdefault(writer, []).append(claim)
+        for writer, said in by_writer.items():
+            self.replace(writer, said)
+
+    def replace(self, writer: PeerName, claims: Iterable[RingClaim]) -> None:
+        """Let a writer say this, and nothing else. O(its claims + log of all for each that is another)."""
+        old, wanted = self._said.get(writer, {}), dict.fromkeys(claims)
+        gone = [claim for claim in old if claim not in wanted]
+        new = [claim for claim in wanted if claim not in old]
+        if not gone and not new:
+            return
+        said = {claim: old.get(claim) or Layer(rank_of(claim), writer, claim) for claim in wanted}
+        for claim in gone:
+            self._layers.remove(claim.lo, claim.hi, old[claim])
+        for claim in new:
+            self._layers.add(claim.lo, claim.hi, said[claim])
+        if said:
+            self._said[writer] = said
+        else:
+            del self._said[writer]
+        self._cached_runs = self._cached_conflicts = None
+        self.version += 1
+
+    @property
+    def writers(self) -> tuple[PeerName, ...]:
+        """Who has said anything."""
+        return tuple(self._said)
+
+    @property
+    def claims(self) -> tuple[tuple[PeerName, RingClaim], ...]:
+        """Writer and claim, by writer. O(claims)."""
+        return tuple((writer, claim) for writer in sorted(self._said) for claim in self._said[writer])
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All of it, ascending and disjoint; they cover the universe. O(claims) when any has changed."""
+        if self._cached_runs is None:
+            self._cached_runs = self.between(Address(0), Address(ADDRESS_END))
+        return self._cached_runs
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Disputes that are not settled by a later claim. O(claims log claims) when any has changed."""
+        if self._cached_conflicts is None:
+            self._cached_conflicts = self._find_conflicts()
+        return self._cached_conflicts
 
     def owner_at(self, address: Address) -> PeerName | None:
         """Return who owns an address; None outside the universe."""
-        rank = self._levels.at(address)
-        return None if rank is None else PeerName(rank[2])
+        stack = self._layers.at(address)
+        return PeerName(stack[0].rank[2]) if stack else None
+
+    def claims_at(self, address: Address) -> tuple[tuple[PeerName, RingClaim], ...]:
+        """Return writer and claim of all that covers an address, by writer."""
+        found = ((PeerName(layer.writer), layer.claim) for layer in self._layers.at(address))
+        return tuple(sorted(((writer, claim) for writer, claim in found if claim is not None), key=_writer))
 
     def between(self, lo: Address, hi: Address) -> tuple[Run, ...]:
         """Return the parts of runs that lie in `[lo, hi)`."""
-        return tuple(_run(*part) for part in self._levels.overlapping(lo, hi))
+        return tuple(_run(*part) for part in self._layers.between(lo, hi))
+
+    def runs_of(self, peer: PeerName, lo: int = 0, hi: int = ADDRESS_END) -> tuple[Run, ...]:
+        """Return the parts of a peer's runs that lie in `[lo, hi)`, ascending. Costs what it owns there."""
+        return tuple(_run(*part) for part in self._layers.owned(peer, lo, hi))
 
     def owned_by(self, peer: PeerName) -> tuple[tuple[Address, Address], ...]:
         """Return a peer's ranges ascending, neighbours joined."""
         ranges: list[tuple[Address, Address]] = []
-        for run in self.runs:
-            if run.owner != peer:
-                continue
+        for run in self.runs_of(peer):
             if ranges and ranges[-1][1] == run.lo:
                 ranges[-1] = (ranges[-1][0], run.hi)
             else:
@@ -117,15 +161,19 @@ class RingView:
         return tuple(ranges)
 
     def owners(self, lo: Address, hi: Address) -> tuple[PeerName, ...]:
-        """Return who owns anything in `[lo, hi)`, ascending."""
-        return tuple(sorted(dict.fromkeys(run.owner for run in self.between(lo, hi) if run.owner != NOBODY)))
+        """Return who owns anything in `[lo, hi)`, ascending. O(owners log)."""
+        found = (owner for owner in self._layers.owners() if owner != NOBODY)
+        return tuple(sorted(PeerName(owner) for owner in found if any(self._layers.owned(owner, lo, hi))))
 
     def shares(self, lo: int = 0, hi: int = ADDRESS_END) -> dict[PeerName, int]:
-        """Return the count of addresses in `[lo, hi)` by owner, by name."""
-        counts: dict[PeerName, int] = {}
-        for run in self.between(Address(lo), Address(hi)):
-            counts[run.owner] = counts.get(run.owner, 0) + run.hi - run.lo
-        return {peer: counts[peer] for peer in sorted(counts)}
+        """Return the count of addresses in `[lo, hi)` by owner, by name. O(owners log) for all of it."""
+        if (lo, hi) == (0, ADDRESS_END):
+            counts = self._layers.shares()
+        else:
+            counts = {}
+            for run in self.between(Address(lo), Address(hi)):
+                counts[run.owner] = counts.get(run.owner, 0) + run.hi - run.lo
+        return {PeerName(peer): counts[peer] for peer in sorted(counts)}
 
     def free_hint(self, peer: PeerName, lo: Address, hi: Address) -> int:
         """Guess how many addresses of a peer are free in `[lo, hi)`; 0 when it says that it is full.
@@ -133,14 +181,12 @@ class RingView:
         Space that its owner has not spoken about counts as free.
         """
         total = 0
-        for run in self.between(lo, hi):
-            if run.owner != peer:
-                continue
+        for run in self.runs_of(peer, lo, hi):
             total += run.hi - run.lo
-            for claim_lo, claim_hi, free in self._hints.get(peer, ()):
-                overlap = min(run.hi, claim_hi) - max(run.lo, claim_lo)
-                if overlap > 0:
-                    total -= overlap - (min(overlap, 1 << min(free, 128)) if free >= 0 else 0)
+            for claim in self._said.get(peer, ()):
+                overlap = min(run.hi, claim.hi) - max(run.lo, claim.lo)
+                if overlap > 0 and claim.owner == peer:
+                    total -= overlap - (min(overlap, 1 << min(claim.free, 128)) if claim.free >= 0 else 0)
         return max(total, 0)
 
     def _find_conflicts(self) -> tuple[Conflict, ...]:
@@ -164,14 +210,14 @@ class RingView:
         """Return the parts of a dispute that no later claim has settled."""
         first, second = sorted((PeerName(one.owner), PeerName(other.owner)))
         parts: dict[Conflict, None] = {}
-        for lo, hi, rank in self._levels.overlapping(max(one.lo, other.lo), min(one.hi, other.hi)):
+        for lo, hi, rank in self._layers.between(max(one.lo, other.lo), min(one.hi, other.hi)):
             if rank[:2] == level:
                 parts[Conflict(Address(lo), Address(hi), level[0], level[1], (first, second))] = None
         return parts
 
 
 class Ring:
-    """Makes the view of one ring, and makes it anew only when claims change."""
+    """Keeps the view of one ring up with the claims."""
 
     def __init__(
         self,
@@ -184,28 +230,43 @@ class Ring:
         self.universe = universe
         self._board = board
         self._division = division
+        self._prefix = f"ring/{ring_id}/"
+        self._news = board.watch(RingClaim)
         self._version: tuple[int, ...] | None = None
-        self._view: RingView | None = None
+        self._was_plain = False
+        self._view = RingView(division)
 
     def view(self) -> RingView:
-        """Return ownership as the facts say now. O(1) when no claim has changed, else O(claims log claims)."""
-        version = self._board.version(RingClaim)
-        if self._view is None or version != self._version:
-            self._view = _view_of(self._division, tuple(self._claims()))
-            self._version = version
+        """Return ownership as the facts say now. O(1) when no claim has changed, else what their writers claim."""
+        board = self._board
+        version = board.version(RingClaim)
+        if version != self._version:
+            is_plain = board.are_claims_plain
+            if is_plain and self._was_plain:
+                for writer in self._news:
+                    self._view.replace(
+                        writer, (claim for key, claim in board.of(writer, RingClaim) if self._has(key, claim))
+                    )
+            else:
+                self._read_all()
+            self._news.clear()
+            self._version, self._was_plain = version, is_plain
         return self._view
 
     def on(self, board: Board) -> Ring:
         """Return this ring as the facts on another board say."""
         return Ring(board, self.ring_id, self.universe, self._division)
 
-    def _claims(self) -> list[tuple[PeerName, RingClaim]]:
-        prefix = f"ring/{self.ring_id}/"
-        return [
-            (peer, claim)
-            for peer, key, claim in self._board.all(RingClaim)
-            if key.startswith(prefix) and is_sound(claim, self.universe)
-        ]
+    def _read_all(self) -> None:
+        said: dict[PeerName, list[RingClaim]] = {writer: [] for writer in self._view.writers}
+        for writer, key, claim in self._board.all(RingClaim):
+            if self._has(key, claim):
+                said.setdefault(writer, []).append(claim)
+        for writer, claims in said.items():
+            self._view.replace(writer, claims)
+
+    def _has(self, key: str, claim: RingClaim) -> bool:
+        return key.startswith(self._prefix) and is_sound(claim, self.universe)
 
 
 def is_sound(claim: RingClaim, universe: Universe) -> bool:
@@ -223,17 +284,13 @@ def rank_of(claim: RingClaim) -> Rank:
     return (claim.generation, claim.epoch, claim.owner)
 
 
-@lru_cache(VIEWS_KEPT)
-def _view_of(
-    division: tuple[tuple[Address, Address, PeerName], ...], claims: tuple[tuple[PeerName, RingClaim], ...]
-) -> RingView:
-    """Return a view; hosts of one simulation that agree share one."""
-    return RingView(division, claims)
-
-
 def _run(lo: int, hi: int, rank: Rank) -> Run:
     return Run(Address(lo), Address(hi), rank[0], rank[1], PeerName(rank[2]))
 
 
 def _claim_order(claim: RingClaim) -> tuple[int, int, str]:
     return (claim.lo, claim.hi, claim.owner)
+
+
+def _writer(said: tuple[PeerName, RingClaim]) -> PeerName:
+    return said[0]

@@ -12,12 +12,14 @@ what we had given away, and being lower than what stands elsewhere it changes no
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from core.context import Context
 from core.ipam.held import Held
-from core.ipam.ring import RANK_MAX, Rank, Ring, RingView, Run, is_sound, rank_of
+from core.ipam.layers import Rank
+from core.ipam.ring import RANK_MAX, Ring, Run, is_sound, rank_of
 from core.ipam.squatters import Squatters
 from core.kinds import NOBODY, RingClaim, gone, put, ring_key
 from core.types import Address, PeerName
@@ -46,20 +48,22 @@ class Space:
         self._context = context
         self._ring = ring
         self._held = held
-        self._seen: RingView | None = None
+        self._seen: int | None = None
         self._ranges: tuple[Run, ...] = ()
+        self._ends: tuple[Address, ...] = ()
         self._squatters = Squatters(context)
 
     def ranges(self) -> tuple[Run, ...]:
         """Return what we may use, ascending."""
         view = self._ring.view()
-        if view is not self._seen:
+        if view.version != self._seen:
             notes = [claim for claim in self._claims() if claim.owner != self._context.me]
-            mine = tuple(run for run in view.runs if run.owner == self._context.me)
+            mine = view.runs_of(self._context.me)
             self._ranges = tuple(part for run in mine for part in _without(run, notes))
             if self._ranges != mine:
                 self._context.mark("ipam.note-denies")
-            self._seen = view
+            self._ends = tuple(run.hi for run in self._ranges)
+            self._seen = view.version
         return self._ranges
 
     def owners(self) -> dict[PeerName, int]:
@@ -68,15 +72,13 @@ class Space:
 
     def owns(self, address: Address) -> bool:
         """Say whether an address is ours to give."""
-        return any(run.lo <= address < run.hi for run in self.ranges())
+        return any(self._ranges_in(address, address + 1))
 
     def free_runs(self, lo: int, hi: int) -> Iterator[Range]:
         """Yield the longest free ranges of ours in `[lo, hi)`, ascending."""
         last: Range | None = None
-        for run in self.ranges():
+        for run in self._ranges_in(lo, hi):
             at, end = max(lo, run.lo), min(hi, run.hi)
-            if at >= end:
-                continue
             used = self._held.between(at, end)
             squatted = self._squatters.between(at, end)
             if squatted:
@@ -155,7 +157,7 @@ class Space:
 
     def take_over(self, peer: PeerName) -> int:
         """Claim everything of a dead peer; return the count of addresses."""
-        runs = [run for run in self._ring.view().runs if run.owner == peer]
+        runs = self._ring.view().runs_of(peer)
         me = self._context.me
         why, at = f"taken over by {me} from {peer} (rmpeer)", -self._context.at.wall_ms
         self._restate([(run.lo, run.hi, (run.generation + 1, run.epoch + 1, me, why, at)) for run in runs])
@@ -256,10 +258,16 @@ class Space:
         yield from _join(group)
 
     def _why(self, run: Run) -> str:
-        for _, claim in self._ring.view().claims:
-            if rank_of(claim) == run.rank and claim.lo <= run.lo < claim.hi:
-                return claim.why
-        return ""
+        found = (claim for _, claim in self._ring.view().claims_at(run.lo) if rank_of(claim) == run.rank)
+        return next((claim.why for claim in found), "")
+
+    def _ranges_in(self, lo: int, hi: int) -> Iterator[Run]:
+        """Yield the ranges that touch `[lo, hi)`, ascending."""
+        ranges = self.ranges()
+        for run in ranges[bisect_right(self._ends, lo) :]:
+            if run.lo >= hi:
+                return
+            yield run
 
     def _claims(self) -> tuple[RingClaim, ...]:
         """Return what our own stream says of this ring, ascending."""
