@@ -1,6 +1,6 @@
 """`python -m bench.ipam`: what an allocation costs in a large ring, in processor time, without disk and network.
 
-The host under test knows a thousand peers, each with a part of the ring and a hundred addresses in use. Measured are
+The host under test knows a thousand peers, each with a hundred ranges and a hundred addresses in use. Measured are
 allocations of its own, and what it costs to hear of an address that another peer has given, or of a range that changed
 hands.
 """
@@ -103,9 +103,9 @@ class Bench:
 def main() -> int:
     """Measure and print."""
     bench = Bench()
-    print(
-        f"A ring of {PEERS:,} peers with {PEERS * CLAIMS_PER_PEER:,} ranges, each with {ADDRESSES_PER_PEER} addresses in use, processor time of one host"
-    )
+    ranges = f"{PEERS * CLAIMS_PER_PEER:,} ranges"
+    used = f"{PEERS * ADDRESSES_PER_PEER:,} addresses in use"
+    print(f"A ring of {PEERS:,} peers with {ranges} and {used}, processor time of one host")
     for title, action, count in (
         ("to allocate an address", bench.allocate, ALLOCATIONS),
         ("to hear of another's address", bench.hear_of_an_address, CHANGES),

@@ -27,6 +27,7 @@ class Held:
         self._by_address: dict[Address, str] = {}
         self._sorted: list[Address] = []
         self._is_disputed = False
+        self._news: dict[Address, None] | None = None
 
     def of(self, ident: str) -> tuple[Cidr, ...]:
         """Return what an ident holds, ascending."""
@@ -42,6 +43,17 @@ class Held:
         """Return the held addresses in `[lo, hi)`, ascending."""
         self._load()
         return self._sorted[bisect_left(self._sorted, lo) : bisect_left(self._sorted, hi)]
+
+    def count(self, lo: int, hi: int) -> int:
+        """Return how many addresses in `[lo, hi)` are held. O(log addresses)."""
+        self._load()
+        return bisect_left(self._sorted, hi) - bisect_left(self._sorted, lo)
+
+    def news(self) -> tuple[Address, ...] | None:
+        """Return the addresses that were taken or dropped since the last call; None when it may be any."""
+        self._load()
+        news, self._news = self._news, {}
+        return None if news is None else tuple(news)
 
     def items(self) -> tuple[tuple[Address, str], ...]:
         """Return all held addresses and their holders, by address."""
@@ -63,6 +75,7 @@ class Held:
             self._by_ident[ident] = tuple(sorted((*held, cidr)))
             self._by_address[cidr.address] = ident
             insort(self._sorted, cidr.address)
+            self._note(cidr.address)
             self._version = self._context.board.version_of_ours(AddressRecord)
 
     def record(self, ident: str, address: Address) -> AddressRecord | None:
@@ -87,7 +100,12 @@ class Held:
             self._by_ident[ident] = tuple(cidr for cidr in self._by_ident[ident] if cidr.address != address)
             del self._by_address[address]
             del self._sorted[bisect_left(self._sorted, address)]
+            self._note(address)
             self._version = self._context.board.version_of_ours(AddressRecord)
+
+    def _note(self, address: Address) -> None:
+        if self._news is not None:
+            self._news[address] = None
 
     def _load(self) -> None:
         """Read our facts anew, unless they are as we last read or wrote them."""
@@ -95,6 +113,7 @@ class Held:
         version = board.version_of_ours(AddressRecord)
         if version == self._version:
             return
+        self._news = None
         by_ident: dict[str, list[Cidr]] = {}
         self._by_address = {}
         count = 0

@@ -35,6 +35,12 @@ class Layer:
         rest = (0, 0, 0, "", 0) if claim is None else (claim.lo, claim.hi, claim.free, claim.why, claim.at_ms)
         object.__setattr__(self, "order", (self.rank, self.writer, rest))
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Return where a claim lies."""
+        assert self.claim is not None, "parts of the division stay where they are"
+        return self.claim.lo, self.claim.hi
+
 
 Stack = tuple[Layer, ...]
 """Greatest first."""
@@ -54,8 +60,8 @@ class Layers:
         self._change(lo, hi, lambda stack: tuple(sorted((*stack, layer), key=_order, reverse=True)))
 
     def remove(self, lo: int, hi: int, layer: Layer) -> None:
-        """Take one away that lies over all of `[lo, hi)`."""
-        self._change(lo, hi, lambda stack: tuple(one for one in stack if one != layer))
+        """Take one away that was laid over `[lo, hi)`."""
+        self._change(lo, hi, lambda stack: tuple(one for one in stack if one is not layer))
 
     def at(self, point: int) -> Stack:
         """Return what lies over one address; nothing where nobody claims anything."""

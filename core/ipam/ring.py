@@ -16,7 +16,7 @@ Source: research §3.3; half-open intervals instead of Weave Net's tokens, whose
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from core.board import Board
@@ -76,7 +76,8 @@ class RingView:
     ) -> None:
         """`claims` are writers and what they say."""
         self._layers = Layers()
-        self._said: dict[PeerName, dict[RingClaim, Layer]] = {}
+        # Of each writer by identity: facts that have not changed are the same objects.
+        self._said: dict[PeerName, dict[int, Layer]] = {}
         self._cached_runs: tuple[Run, ...] | None = None
         self._cached_conflicts: tuple[Conflict, ...] | None = None
         self.version = 0
@@ -91,16 +92,16 @@ class RingView:
 
     def replace(self, writer: PeerName, claims: Iterable[RingClaim]) -> None:
         """Let a writer say this, and nothing else. O(its claims + log of all for each that is another)."""
-        old, wanted = self._said.get(writer, {}), dict.fromkeys(claims)
-        gone = [claim for claim in old if claim not in wanted]
-        new = [claim for claim in wanted if claim not in old]
+        old = self._said.get(writer, {})
+        said = {id(claim): old.get(id(claim)) or Layer(rank_of(claim), writer, claim) for claim in claims}
+        gone = [layer for number, layer in old.items() if number not in said]
+        new = [layer for number, layer in said.items() if number not in old]
         if not gone and not new:
             return
-        said = {claim: old.get(claim) or Layer(rank_of(claim), writer, claim) for claim in wanted}
-        for claim in gone:
-            self._layers.remove(claim.lo, claim.hi, old[claim])
-        for claim in new:
-            self._layers.add(claim.lo, claim.hi, said[claim])
+        for layer in gone:
+            self._layers.remove(*layer.bounds, layer)
+        for layer in new:
+            self._layers.add(*layer.bounds, layer)
         if said:
             self._said[writer] = said
         else:
@@ -116,7 +117,7 @@ class RingView:
     @property
     def claims(self) -> tuple[tuple[PeerName, RingClaim], ...]:
         """Writer and claim, by writer. O(claims)."""
-        return tuple((writer, claim) for writer in sorted(self._said) for claim in self._said[writer])
+        return tuple((writer, claim) for writer in sorted(self._said) for claim in self._claims_of(writer))
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -183,11 +184,14 @@ class RingView:
         total = 0
         for run in self.runs_of(peer, lo, hi):
             total += run.hi - run.lo
-            for claim in self._said.get(peer, ()):
+            for claim in self._claims_of(peer):
                 overlap = min(run.hi, claim.hi) - max(run.lo, claim.lo)
                 if overlap > 0 and claim.owner == peer:
                     total -= overlap - (min(overlap, 1 << min(claim.free, 128)) if claim.free >= 0 else 0)
         return max(total, 0)
+
+    def _claims_of(self, writer: PeerName) -> Iterator[RingClaim]:
+        return (layer.claim for layer in self._said.get(writer, {}).values() if layer.claim is not None)
 
     def _find_conflicts(self) -> tuple[Conflict, ...]:
         groups: dict[tuple[int, int], list[RingClaim]] = {}

@@ -18,10 +18,9 @@ from dataclasses import replace
 
 from core.context import Context
 from core.ipam.held import Held
-from core.ipam.layers import Rank
 from core.ipam.ring import RANK_MAX, Ring, Run, is_sound, rank_of
 from core.ipam.squatters import Squatters
-from core.kinds import NOBODY, RingClaim, gone, put, ring_key
+from core.kinds import NOBODY, RetiredRecord, RingClaim, gone, put, ring_key
 from core.types import Address, PeerName
 from crdt.intervals import IntervalMap
 
@@ -52,6 +51,9 @@ class Space:
         self._ranges: tuple[Run, ...] = ()
         self._ends: tuple[Address, ...] = ()
         self._squatters = Squatters(context)
+        self._own: tuple[RingClaim, ...] = ()
+        self._own_seen: int | None = None
+        self._settled: tuple[object, ...] = ()
 
     def ranges(self) -> tuple[Run, ...]:
         """Return what we may use, ascending."""
@@ -59,10 +61,11 @@ class Space:
         if view.version != self._seen:
             notes = [claim for claim in self._claims() if claim.owner != self._context.me]
             mine = view.runs_of(self._context.me)
-            self._ranges = tuple(part for run in mine for part in _without(run, notes))
-            if self._ranges != mine:
+            ranges = tuple(part for run in mine for part in _without(run, notes)) if notes else mine
+            if ranges != mine:
                 self._context.mark("ipam.note-denies")
-            self._ends = tuple(run.hi for run in self._ranges)
+            if ranges != self._ranges:
+                self._ranges, self._ends = ranges, tuple(run.hi for run in ranges)
             self._seen = view.version
         return self._ranges
 
@@ -109,7 +112,10 @@ class Space:
 
     def free_count(self, lo: int, hi: int) -> int:
         """Return how many addresses of ours are free in `[lo, hi)`."""
-        return sum(end - start for start, end in self.free_runs(lo, hi))
+        if self._squatters.between(lo, hi):
+            return sum(end - start for start, end in self.free_runs(lo, hi))
+        parts = ((max(lo, run.lo), min(hi, run.hi)) for run in self._ranges_in(lo, hi))
+        return sum(end - start - self._held.count(start, end) for start, end in parts)
 
     def squatter(self, address: Address) -> PeerName | None:
         """Return another peer that uses an address of ours; None when there is none."""
@@ -165,10 +171,20 @@ class Space:
         return sum(run.hi - run.lo for run in runs)
 
     def settle(self) -> bool:
-        """Assert what others gave us, correct our hints, and join old notes; say whether anything was given."""
-        own = self._claims()
+        """Assert what others gave us, correct our hints, and join old notes; say whether anything was given.
+
+        Costs as much as we have said after each change of what is ours; else what was given out or back since.
+        """
+        own, news = self._claims(), self._held.news()
+        dead = self._context.board.version(RetiredRecord)
+        notes = self._ring.view().version if len(own) >= CLAIMS_TIDY else 0
+        state = (own, self.ranges(), self._squatters.version, dead, notes)
+        if state == self._settled and news is not None:
+            self._settle_near(own, news)
+            return False
+        self._settled = state
         received = list(self._received(own))
-        additions = [*received, *self._first_words(own)]
+        additions = [*received, *self._first_words(self.ranges())]
         if additions or any(self._hint(claim) != claim.free for claim in own if claim.owner == self._context.me):
             self._restate(additions)
         if len(own) >= CLAIMS_TIDY:
@@ -211,6 +227,19 @@ class Space:
             if old.get(key) != claim:
                 self._context.write(put(key, claim))
 
+    def _settle_near(self, own: tuple[RingClaim, ...], addresses: Iterable[Address]) -> None:
+        """Correct our hints where addresses were taken or given back, and nothing else has changed."""
+        additions: list[Addition] = []
+        is_off = False
+        for address in addresses:
+            additions += self._first_words(self._ranges_in(address, address + 1))
+            index = bisect_right(own, int(address), key=_claim_lo) - 1
+            claim = own[index] if index >= 0 else None
+            if claim is not None and claim.owner == self._context.me and address < claim.hi:
+                is_off = is_off or self._hint(claim) != claim.free
+        if additions or is_off:
+            self._restate(dict.fromkeys(additions))
+
     def _hint(self, claim: RingClaim) -> int:
         """Return log2 of what is free in a claim; what it says already, when that is near enough."""
         free = self.free_count(claim.lo, claim.hi)
@@ -221,19 +250,16 @@ class Space:
     def _received(self, own: tuple[RingClaim, ...]) -> Iterator[Addition]:
         """Yield, for every range that somebody else says is ours, what we must say to have it in our own stream."""
         me = self._context.me
-        said: IntervalMap[Rank] = IntervalMap()
-        for claim in own:
-            said.assign(claim.lo, claim.hi, rank_of(claim))
         for group in _neighbours(self.ranges()):
-            news = [run for run in group if run.rank[:2] != (0, 0) and not _is_said(said, run)]
+            news = [run for run in group if run.rank[:2] != (0, 0) and not _is_said(own, run)]
             if news:
                 epoch = max(run.epoch for run in group) + ASSERT_STEP
                 statement = (group[0].generation, epoch, me, self._why(news[0]), -self._context.at.wall_ms)
                 yield group[0].lo, group[-1].hi, statement
 
-    def _first_words(self, own: tuple[RingClaim, ...]) -> Iterator[Addition]:
+    def _first_words(self, ranges: Iterable[Run]) -> Iterator[Addition]:
         """Yield claims for parts of the initial division that have become much fuller than silence suggests."""
-        for run in self.ranges():
+        for run in ranges:
             if run.rank[:2] != (0, 0):
                 continue
             silent = RingClaim(run.lo, run.hi, 0, 0, run.owner, (run.hi - run.lo).bit_length() - 1, "", 0)
@@ -271,9 +297,13 @@ class Space:
 
     def _claims(self) -> tuple[RingClaim, ...]:
         """Return what our own stream says of this ring, ascending."""
-        prefix = f"ring/{self._ring.ring_id}/"
-        own = (claim for key, claim in self._context.board.of(self._context.me, RingClaim) if key.startswith(prefix))
-        return tuple(sorted(own, key=_claim_lo))
+        board = self._context.board
+        version = board.version_of_ours(RingClaim)
+        if version != self._own_seen:
+            prefix = f"ring/{self._ring.ring_id}/"
+            own = (claim for key, claim in board.of(self._context.me, RingClaim) if key.startswith(prefix))
+            self._own, self._own_seen = tuple(sorted(own, key=_claim_lo)), version
+        return self._own
 
 
 def _without(run: Run, notes: Iterable[RingClaim]) -> Iterator[Run]:
@@ -313,9 +343,16 @@ def _neighbours(runs: Iterable[Run]) -> list[list[Run]]:
     return groups
 
 
-def _is_said(said: IntervalMap[Rank], run: Run) -> bool:
-    parts = list(said.overlapping(run.lo, run.hi))
-    return sum(hi - lo for lo, hi, rank in parts if rank == run.rank) == run.hi - run.lo
+def _is_said(own: tuple[RingClaim, ...], run: Run) -> bool:
+    """Say whether our claims, ascending and disjoint, say all of a run."""
+    size = 0
+    for index in range(max(bisect_right(own, int(run.lo), key=_claim_lo) - 1, 0), len(own)):
+        claim = own[index]
+        if claim.lo >= run.hi:
+            break
+        if rank_of(claim) == run.rank:
+            size += max(0, min(claim.hi, run.hi) - max(claim.lo, run.lo))
+    return size == run.hi - run.lo
 
 
 def _joint_level(notes: list[RingClaim]) -> tuple[int, int]:

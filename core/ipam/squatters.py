@@ -27,8 +27,15 @@ class Squatters:
         self._news = context.board.watch(AddressRecord)
         self._by_peer: dict[PeerName, dict[Use, None]] = {}
         self._uses: list[Use] = []
+        self._version = 0
         for peer in context.board.peers():
             self._news[peer] = None
+
+    @property
+    def version(self) -> int:
+        """Rises when others use other addresses than before."""
+        self._catch_up()
+        return self._version
 
     def between(self, lo: int, hi: int) -> list[Use]:
         """Return address and user of all that others use in `[lo, hi)`, ascending. O(log addresses + found)."""
@@ -54,6 +61,7 @@ class Squatters:
             for use in new:
                 if use not in old:
                     insort(uses, use)
+            self._version += old != new
             if new:
                 self._by_peer[peer] = new
         self._news.clear()

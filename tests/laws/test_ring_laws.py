@@ -33,7 +33,7 @@ def test_a_view_that_goes_on_is_one_made_anew(steps: list[tuple[PeerName, list[R
         before = (view.version, view.claims)
         view.replace(writer, claims)
         said[writer] = claims
-        assert (view.version == before[0]) == (dict.fromkeys(view.claims) == dict.fromkeys(before[1]))
+        assert view.version > before[0] or view.claims == before[1]
     # In another order, and every claim twice.
     anew = RingView(DIVISION, [(writer, claim) for writer in sorted(said) for claim in said[writer] * 2])
     assert view.runs == anew.runs
@@ -64,14 +64,15 @@ def test_what_somebody_owns_is_what_runs_say(steps: list[tuple[PeerName, list[Ri
     assert all(one.hi < two.lo or one.rank != two.rank for one, two in zip(view.runs, view.runs[1:], strict=False))
 
 
-@given(st.lists(CLAIMS, unique=True, max_size=8), st.randoms())
+@given(st.lists(CLAIMS, max_size=8), st.randoms())
 def test_layers_that_are_taken_away_again_leave_nothing(claims: list[RingClaim], entropy) -> None:
     layers = Layers()
-    for claim in claims:
-        layers.add(claim.lo, claim.hi, Layer(rank_of(claim), "w", claim))
-    entropy.shuffle(claims)
-    for claim in claims:
-        layers.remove(claim.lo, claim.hi, Layer(rank_of(claim), "w", claim))
+    laid = [Layer(rank_of(claim), "w", claim) for claim in claims]
+    for layer in laid:
+        layers.add(*layer.bounds, layer)
+    entropy.shuffle(laid)
+    for layer in laid:
+        layers.remove(*layer.bounds, layer)
     assert list(layers.between(0, SIZE)) == []
     assert (list(layers.owners()), layers.shares()) == ([], {})
 
