@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from core.messages import Message
 from core.naming.answers import NameAnswers
 from core.reconcile.objects import Op
-from core.types import LinkId, RequestId, Ticket
+from core.types import Address, LinkId, RequestId, Ticket
 from crdt.fact import Delta, Origin
 
 
@@ -84,6 +84,16 @@ class DumpKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeAddresses:
+    """Ask the network who uses addresses, then report `AddressesProbed`; and again if somebody answers later."""
+
+    probe: int
+    """Its number, given back in the report."""
+    addresses: tuple[Address, ...]
+    """Which, at most a few hundred."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServeNames:
     """Have the name server answer these names so from now on."""
 
@@ -129,4 +139,4 @@ class Note:
     """One line."""
 
 
-Effect = Persist | Send | Dial | Hangup | SetTimer | Execute | DumpKernel | ServeNames | Answer | Note
+Effect = Persist | Send | Dial | Hangup | SetTimer | Execute | DumpKernel | ProbeAddresses | ServeNames | Answer | Note

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.messages import Message
 from core.reconcile.objects import KernelObject, Op, OpResult
-from core.types import HostPort, LinkId, RequestId, Ticket
+from core.types import Address, HostPort, LinkId, RequestId, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,16 @@ class OpsDone:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressesProbed:
+    """The network was asked who uses addresses: these are, as far as anybody has answered in time, or later."""
+
+    probe: int
+    """As in `ProbeAddresses`."""
+    answers: tuple[tuple[Address, str], ...]
+    """Address and MAC address of who answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class NamesAsked:
     """A name server has started and knows no names: it wants all of them."""
 
@@ -376,6 +386,7 @@ Event = (
     | KernelDumped
     | KernelChanged
     | OpsDone
+    | AddressesProbed
     | NamesAsked
     | Commanded
 )

@@ -53,6 +53,8 @@ MARKS = frozenset(
         "paths.held-without-prober",
         "paths.lost",
         "paths.prober-lost",
+        "probes.answered",
+        "probes.claim-refused",
         "reconciler.held-back",
         "relay.no-way",
         "relay.passed-on",

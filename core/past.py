@@ -96,7 +96,7 @@ class Past:
             return None
         held = Held(context)
         space = None if seed.ring is None else Space(context, seed.ring, held)
-        return describe_ipam(context, seed, held, Grace(context, held), space, None, (), self.reachable)
+        return describe_ipam(context, seed, held, Grace(context, held), (), space, None, (), self.reachable)
 
     def _attachments(self) -> Iterable[AttachmentStatus]:
         for key, record in self.context.board.of(self.context.me, AttachmentRecord):

@@ -22,6 +22,7 @@ from core.config import Config, Recovered
 from core.context import Context
 from core.effects import Effect
 from core.events import (
+    AddressesProbed,
     Allocate,
     AttachAsked,
     Claim,
@@ -84,7 +85,7 @@ from core.naming.registry import Registry
 from core.naming.zone import Zone
 from core.reconcile.attachments import Attachments
 from core.reconcile.desired import desired
-from core.reconcile.objects import KernelObject
+from core.reconcile.objects import Endpoint, KernelObject
 from core.reconcile.reconciler import Reconciler
 from core.reconcile.strays import Strays
 from core.status import KernelTrouble, Status
@@ -116,6 +117,7 @@ class Replica:
             context,
             in_sync=lambda: self.mesh.in_sync,
             may_give=lambda: self.strays.has_looked,
+            is_own=self._is_own,
             reachable=self.mesh.reachable,
             send_to=self.mesh.send_to,
             vacate=self._vacate,
@@ -438,6 +440,13 @@ class Replica:
         self.names.clear()
         self.attachments.vacate(then)
 
+    def _is_own(self, container: str, mac: str) -> bool:
+        """Say whether an interface of a container on this host has a MAC address."""
+        return any(
+            isinstance(item, Endpoint) and (item.container, item.mac) == (container, mac)
+            for item in self.reconciler.observed or ()
+        )
+
     def _may_remove(self) -> bool:
         """Say whether our facts are all there is of us: not before we are in sync, nor while we adopt earlier lives."""
         return self.mesh.in_sync and not self._is_moving and self._commits.durable_seq >= self._moved_at
@@ -468,6 +477,7 @@ _HANDLERS: dict[type[Event], Callable[[Replica, Any], None]] = {
     DetachAsked: lambda self, event: self.attachments.detach(event),
     ContainerGone: Replica._container_gone,
     KernelDumped: Replica._kernel_dumped,
+    AddressesProbed: lambda self, event: self.allocator.probed(event),
     NamesAsked: lambda self, event: self.zone.asked(),
     KernelChanged: lambda self, event: self.reconciler.kernel_changed(),
     OpsDone: Replica._ops_done,

@@ -32,6 +32,7 @@ from core.reconcile.objects import (
     VxlanPort,
 )
 from core.reconcile.plan import attachment_of, creation_order, vanish_with
+from core.types import Address
 from sim.packets import Branch, EndpointId, Exit, Place, Plug, Tables
 from sim.secrecy import Locks, locks_of
 
@@ -52,6 +53,8 @@ class FakeKernel:
         """What the programs have learnt."""
         self.meddled: dict[EndpointId, bool] = {}
         """Attachments that somebody else has changed and the agent not yet repaired, and whether it has seen that."""
+        self.strangers: dict[Address, int] = {}
+        """Addresses of machines on the bridge that are none of ours, and when they came, in virtual microseconds."""
         self._objects: dict[Key, KernelObject] = {}
         self._interfaces: dict[Key, int] = {}
         self._bare: dict[Key, None] = {}

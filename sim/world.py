@@ -21,11 +21,13 @@ from core.effects import (
     Hangup,
     Note,
     Persist,
+    ProbeAddresses,
     Send,
     ServeNames,
     SetTimer,
 )
 from core.events import (
+    AddressesProbed,
     ContainerGone,
     Event,
     KernelChanged,
@@ -71,6 +73,7 @@ from sim.kernel import FakeKernel
 from sim.names import netns_of
 from sim.netlink import Netlink, is_news
 from sim.network import Connection, End, Network
+from sim.strangers import PROBE_US, answers_to
 from sim.trace import Trace, effects_text, event_text
 from sim.traffic import Traffic
 from sim.tunnels import Tunnels
@@ -320,6 +323,8 @@ class World:
             case DumpKernel():
                 life = host.life
                 self.schedule(host.entropy.randint(*DUMP_US), lambda: self._dump(host, life))
+            case ProbeAddresses(probe, addresses):
+                self.later(host, PROBE_US, AddressesProbed(probe, answers_to(host, addresses)))
             case ServeNames(names, is_whole):
                 if is_whole:
                     host.served.clear()

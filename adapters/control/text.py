@@ -92,7 +92,7 @@ def ipam_text(status: Status) -> str:
         for entry in status.ipam.idle
         if entry.left
     ]
-    notes += [*status.ipam.alarms, *status.ipam.conflicts]
+    notes += [*status.ipam.squatters, *status.ipam.alarms, *status.ipam.conflicts]
     return _lines([*lines, *(["", *notes] if notes else [])])
 
 

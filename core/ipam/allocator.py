@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.context import Context
-from core.effects import Answer, Ok
-from core.events import Allocate, Claim, Free, FreeIdle, Lookup, RemovePeers
-from core.ipam import adopting, asking, grace, leaving, seed, takeover
+from core.events import AddressesProbed, Allocate, Claim, Free, FreeIdle, Lookup, RemovePeers
+from core.ipam import adopting, asking, grace, holders, leaving, probes, seed, takeover
 from core.ipam.asking import AskKey
 from core.ipam.earlier import earlier_lives
 from core.ipam.grace import Grace, unattached
 from core.ipam.held import Held, is_ident
 from core.ipam.homes import tell_of_none
 from core.ipam.leaving import Vacate, forget_containers
+from core.ipam.probes import Probes
 from core.ipam.ring import Ring
 from core.ipam.seed import Seed
 from core.ipam.status import IpamStatus, describe
@@ -34,7 +34,7 @@ from core.kinds import (
     RingClaim,
 )
 from core.messages import SpaceAsk, SpaceRefused
-from core.types import Cidr, PeerName, RequestId, Subnet, address_of, cidr_of
+from core.types import Cidr, PeerName, RequestId, Subnet, address_text, cidr_of
 
 TIMERS = "ipam/"
 """All our timers begin so."""
@@ -54,11 +54,12 @@ class Allocator:
         *,
         in_sync: Callable[[], bool],
         may_give: Callable[[], bool] = lambda: True,
+        is_own: Callable[[str, str], bool] = lambda _ident, _mac: False,
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
         vacate: Vacate = lambda then: then(),
     ) -> None:
-        """`may_give` holds once what containers are known to use has been claimed."""
+        """`may_give` holds once what containers are known to use has been claimed; `is_own` is as in `Probes`."""
         self._context = context
         self._in_sync = in_sync
         self._may_give = may_give
@@ -73,6 +74,7 @@ class Allocator:
         self._waits: dict[str, Wait] = {}
         self._primes: dict[RequestId, None] = {}
         self._grace = Grace(context, self._held)
+        self._probes = Probes(context, self._held, is_own)
         self._seen: tuple[object, ...] = ()
         self._has_left = False
         self._has_looked = False
@@ -103,36 +105,14 @@ class Allocator:
 
     def lookup(self, request: RequestId, command: Lookup) -> None:
         """Answer with what the ident holds, at once."""
-        cidrs = self._held.of(command.ident)
-        if command.subnet:
-            try:
-                subnets = subnets_of(command.subnet)
-            except ValueError as error:
-                self._context.refuse(request, str(error))
-                return
-            cidrs = tuple(cidr for cidr in cidrs if any(cidr.address in subnet for subnet in subnets))
-        # Nothing was decided, so nothing has to be durable first.
-        self._context.emit(Answer(request, Ok(" ".join(str(cidr) for cidr in cidrs))))
+        holders.look_up(self._context, self._held, request, command)
 
     def free(self, request: RequestId, command: Free) -> None:
         """Give back one address of the ident, or all."""
-        cidrs = self._held.of(command.ident)
-        if command.address:
-            try:
-                address = address_of(command.address)
-            except ValueError as error:
-                self._context.refuse(request, f"Unable to free: {error}")
-                return
-            cidrs = tuple(cidr for cidr in cidrs if cidr.address == address)
-            if not cidrs:
-                text = f"Unable to free: Free: address {command.address} not found for {command.ident}"
-                self._context.refuse(request, text)
-                return
-        if not cidrs:
-            self._context.refuse(request, f"Delete: no addresses for {command.ident}")
-            return
-        self.release(command.ident, cidrs)
-        self._context.answer(request)
+        cidrs = holders.meant(self._context, self._held, request, command)
+        if cidrs:
+            self.release(command.ident, cidrs)
+            self._context.answer(request)
 
     def free_idle(self, request: RequestId, command: FreeIdle) -> None:
         """Give back what the ident holds and no interface has; answer with the addresses."""
@@ -216,13 +196,16 @@ class Allocator:
         """Record that `ident` has used these addresses all the time; who waits already waits for that, too."""
         universe = self._universe
         inside = tuple(cidr for cidr in cidrs if universe is not None and cidr.address in universe)
+        if not inside:
+            callback(cidrs)
+            return
         others, self._waits = self._waits, {}
-        self.wait_for_claim(key, ident, inside, callback, why)
+        self._wait(Wait(key, ident, inside, callback, why, is_in_use=True))
         self._waits.update(others)
 
     def cancel_wait(self, key: str) -> None:
         """Forget a wait; nothing of it remains. Unknown keys are fine."""
-        if self._waits.pop(key, None) is not None:
+        if self._drop(key) is not None:
             self._work()
 
     def release(self, ident: str, addresses: tuple[Cidr, ...]) -> None:
@@ -242,7 +225,7 @@ class Allocator:
         """Free what a container holds, unless it is asked for again soon."""
         dead = [wait for wait in self._waits.values() if wait.ident == container]
         for wait in dead:
-            del self._waits[wait.key]
+            self._drop(wait.key)
         for wait in dead:
             wait.callback(f"container {container} has ended")
         self._grace.begin(container)
@@ -272,6 +255,11 @@ class Allocator:
             why = steward.donate(source, body)
             if why:
                 self._send_to(source, SpaceRefused(body.lo, body.hi, why))
+        self._work()
+
+    def probed(self, event: AddressesProbed) -> None:
+        """Go on with who waits for an answer of the network."""
+        self._probes.answered(event, self._waits)
         self._work()
 
     def facts_changed(self) -> None:
@@ -315,6 +303,8 @@ class Allocator:
             return False
         if name == seed.TIMER and self._seed is not None:
             self._seed.timer()
+        elif name == probes.TIMER:
+            self._probes.timer()
         elif name.startswith(grace.TIMER):
             ident = name.removeprefix(grace.TIMER)
             self.release(ident, self._grace.over(ident, is_waiting=self._is_waiting(ident)))
@@ -355,7 +345,17 @@ class Allocator:
         steward = self._steward
         space, taking = (None, None) if steward is None else (steward.space, steward.takeover)
         waits = tuple((wait, self._why_waiting(wait)) for wait in self._waits.values())
-        return describe(self._context, self._seed, self._held, self._grace, space, taking, waits, self._reachable)
+        return describe(
+            self._context,
+            self._seed,
+            self._held,
+            self._grace,
+            self._probes.describe(),
+            space,
+            taking,
+            waits,
+            self._reachable,
+        )
 
     # Below here: how.
 
@@ -392,11 +392,19 @@ class Allocator:
         asks: dict[AskKey, None] = {}
         done: list[tuple[Wait, tuple[Cidr, ...] | str]] = []
         for wait in tuple(self._waits.values()):
-            result = steward.look(wait)
+            if self._probes.is_asking(wait.key):
+                continue
+            refusal = self._probes.refusal(wait.key)
+            result = Failed(refusal) if refusal else steward.look(wait)
             if isinstance(result, Lacking):
                 asks.update(dict.fromkeys(result.asks))
                 continue
-            del self._waits[wait.key]
+            if isinstance(result, Found) and not wait.is_in_use:
+                checked = self._probes.check(wait.key, result)
+                if checked is None:
+                    continue
+                result = checked
+            self._drop(wait.key)
             if isinstance(result, Found):
                 self._record(wait, result.cidrs)
             done.append((wait, result.why if isinstance(result, Failed) else result.cidrs))
@@ -416,19 +424,30 @@ class Allocator:
     def _is_waiting(self, ident: str) -> bool:
         return any(wait.ident == ident for wait in self._waits.values())
 
+    def _drop(self, key: str) -> Wait | None:
+        self._probes.forget(key)
+        return self._waits.pop(key, None)
+
     def _settle(self, steward: Steward) -> bool:
         steward.leaving.facts_changed()
         return not steward.leaving.is_under_way and steward.space.settle()
 
     def _abandon(self, why: str) -> None:
-        waits = tuple(self._waits.values())
-        self._waits.clear()
-        for wait in waits:
+        for wait in [self._drop(key) for key in tuple(self._waits)]:
+            assert wait is not None, "it waited"
             wait.callback(why)
 
     def _make_steward(self) -> Steward | None:
         if self._steward is None and self._seed is not None and self._seed.ring is not None:
-            self._steward = Steward(self._context, self._seed, self._held, self._reachable, self._send_to, self._vacate)
+            self._steward = Steward(
+                self._context,
+                self._seed,
+                self._held,
+                self._reachable,
+                self._send_to,
+                self._vacate,
+                lambda: self._probes.squatters,
+            )
         return self._steward
 
     def _ready(self) -> Steward | None:
@@ -449,6 +468,9 @@ class Allocator:
         return CATCHING_UP if self._seed is not None and self._ready() is None else ""
 
     def _why_waiting(self, wait: Wait) -> str:
+        asked = self._probes.asked_about(wait.key)
+        if asked:
+            return f"the network is asked whether anybody uses {' '.join(map(address_text, asked))}"
         steward = self._ready()
         result = None if steward is None else steward.look(wait)
         return result.why if isinstance(result, Lacking) else self._reason()

@@ -7,6 +7,7 @@ its range is taken over, until its container gives it back.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import replace
 
 from core.context import Context
@@ -28,6 +29,7 @@ class Held:
         self._sorted: list[Address] = []
         self._is_disputed = False
         self._news: dict[Address, None] | None = None
+        self._reserved: dict[Address, None] = {}
 
     def of(self, ident: str) -> tuple[Cidr, ...]:
         """Return what an ident holds, ascending."""
@@ -40,17 +42,37 @@ class Held:
         return self._by_address.get(address)
 
     def between(self, lo: int, hi: int) -> list[Address]:
-        """Return the held addresses in `[lo, hi)`, ascending."""
+        """Return the addresses in `[lo, hi)` that are held or reserved, ascending."""
         self._load()
-        return self._sorted[bisect_left(self._sorted, lo) : bisect_left(self._sorted, hi)]
+        held = self._sorted[bisect_left(self._sorted, lo) : bisect_left(self._sorted, hi)]
+        if not self._reserved:
+            return held
+        return sorted(dict.fromkeys([*held, *(address for address in self._reserved if lo <= address < hi)]))
+
+    def reserve(self, addresses: Iterable[Address]) -> None:
+        """Keep addresses for somebody who may get them in a moment. Only in memory."""
+        for address in addresses:
+            self._reserved[address] = None
+            self._note(address)
+
+    def unreserve(self, addresses: Iterable[Address]) -> None:
+        """Keep them no more."""
+        for address in addresses:
+            self._reserved.pop(address, None)
+            self._note(address)
+
+    def is_reserved(self, address: Address) -> bool:
+        """Say whether an address is kept for somebody."""
+        return address in self._reserved
 
     def count(self, lo: int, hi: int) -> int:
-        """Return how many addresses in `[lo, hi)` are held. O(log addresses)."""
+        """Return how many addresses in `[lo, hi)` are held or reserved. O(log addresses), and those reserved."""
         self._load()
-        return bisect_left(self._sorted, hi) - bisect_left(self._sorted, lo)
+        reserved = sum(lo <= address < hi and address not in self._by_address for address in self._reserved)
+        return bisect_left(self._sorted, hi) - bisect_left(self._sorted, lo) + reserved
 
     def news(self) -> tuple[Address, ...] | None:
-        """Return the addresses that were taken or dropped since the last call; None when it may be any."""
+        """Return the addresses that were taken, dropped or reserved since the last call; None when it may be any."""
         self._load()
         news, self._news = self._news, {}
         return None if news is None else tuple(news)

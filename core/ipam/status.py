@@ -146,6 +146,8 @@ class IpamStatus:
     """Address, ident and owner, for addresses in use here whose range another peer owns now."""
     pending: tuple[PendingStatus, ...]
     """Requests that wait, oldest first."""
+    squatters: tuple[str, ...]
+    """Addresses that somebody uses who was not given them, one line each, with the MAC address and what to do."""
     conflicts: tuple[str, ...]
     """Disputes over ranges and addresses used twice, one line each, with who, when and why."""
     alarms: tuple[str, ...]
@@ -157,6 +159,7 @@ def describe(
     seed: Seed,
     held: Held,
     grace: Grace,
+    squatters: tuple[str, ...],
     space: Space | None,
     takeover: Takeover | None,
     waits: tuple[tuple[Wait, str], ...],
@@ -186,6 +189,7 @@ def describe(
         left_freed=grace.freed,
         stranded=() if view is None else _stranded(context, held, view),
         pending=tuple(_pending(wait, why) for wait, why in waits),
+        squatters=squatters,
         conflicts=_conflicts(context, labels, view)[:CONFLICTS_SHOWN_MAX],
         alarms=(
             *general,
@@ -284,8 +288,7 @@ def _stranded(context: Context, held: Held, view: RingView) -> tuple[tuple[str, 
 
 
 def _pending(wait: Wait, why: str) -> PendingStatus:
-    is_claim = any(isinstance(want, Cidr) for want in wait.wants)
-    return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), is_claim, why)
+    return PendingStatus(wait.ident, tuple(str(want) for want in wait.wants), wait.is_claim, why)
 
 
 def _conflicts(context: Context, labels: Labels, view: RingView | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from core.context import Context
 from core.ipam.asking import Asks
@@ -29,6 +29,7 @@ class Steward:
         reachable: Callable[[PeerName], bool],
         send_to: Callable[[PeerName, SpaceAsk | SpaceRefused], bool],
         vacate: Vacate,
+        squatted: Callable[[], Iterable[Address]],
     ) -> None:
         assert seed.ring is not None, "there is a ring"
         assert context.config.universe is not None, "and a universe"
@@ -40,7 +41,7 @@ class Steward:
         self.asks = Asks(context, seed.ring, seed.homes, reachable, send_to)
         self.leaving = Leaving(context, seed, self.space, reachable, vacate)
         self.takeover = Takeover(context, self.space, seed.ring, reachable)
-        self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context))
+        self._finder = Finder(context.config.universe, held, self.space, self.asks, Labels(context), squatted)
 
     def look(self, wait: Wait) -> Found | Failed | Lacking:
         """Look for what a wait wants."""

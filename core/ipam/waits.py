@@ -5,7 +5,7 @@ A try either finds everything that a wait wants or changes nothing, so a wait th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.ipam.asking import ELSEWHERE, SILENT, UNREACHABLE, AskKey, Asks
@@ -39,6 +39,13 @@ class Wait:
     """Told the addresses, in the order of `wants`, or what went wrong; once."""
     why: str
     """What asked, for people: `allocate`, `claim`, `attach`."""
+    is_in_use: bool = False
+    """The ident has the addresses already: whoever answers for them is no stranger."""
+
+    @property
+    def is_claim(self) -> bool:
+        """Say whether particular addresses are wanted."""
+        return any(isinstance(want, Cidr) for want in self.wants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,22 @@ class Lacking:
 class Finder:
     """Looks for what waits want, in our space."""
 
-    def __init__(self, universe: Universe, held: Held, space: Space, asks: Asks, labels: Labels) -> None:
+    def __init__(
+        self,
+        universe: Universe,
+        held: Held,
+        space: Space,
+        asks: Asks,
+        labels: Labels,
+        squatted: Callable[[], Iterable[Address]],
+    ) -> None:
+        """`squatted` are addresses that somebody uses who was not given them."""
         self._universe = universe
         self._held = held
         self._space = space
         self._asks = asks
         self._labels = labels
+        self._squatted = squatted
 
     def look(self, wait: Wait, owner_at: Callable[[Address], PeerName | None]) -> Found | Failed | Lacking:
         """Find addresses for everything that is wanted."""
@@ -104,7 +121,7 @@ class Finder:
             return Found((same[0],))
         hosts = self._universe.clip(subnet)
         assert hosts is not None, "others were refused when they came"
-        address = self._space.lowest_free(*hosts, taken)
+        address = self._space.lowest_free(*hosts, [*taken, *self._squatted()])
         if address is not None:
             return Found((Cidr(address, subnet.prefix),))
         key = (*hosts, False)

@@ -89,6 +89,24 @@ class LeaveBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class Intrude:
+    """Somebody plugs a machine into the bridge of a host, with an address that nobody gave it."""
+
+    host: HostIndex
+    """Where."""
+    address: str
+    """IP address of its own choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expel:
+    """All such machines of a host are taken away."""
+
+    host: HostIndex
+    """Where."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndSleeve:
     """The process of the sleeve ends, and forgets all its tunnels; the agent hears of it and begins anew."""
 
@@ -97,5 +115,15 @@ class EndSleeve:
 
 
 KernelAction = (
-    KernelTrouble | EndSleeve | MuteKernel | UnmuteKernel | LoseObject | Unplug | Squat | ClearAway | LeaveBehind
+    KernelTrouble
+    | EndSleeve
+    | Intrude
+    | Expel
+    | MuteKernel
+    | UnmuteKernel
+    | LoseObject
+    | Unplug
+    | Squat
+    | ClearAway
+    | LeaveBehind
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.reconcile.objects import Bridge, Endpoint, Guard, KernelObject, Tunnel, VxlanPort
-from core.types import SHORT_ID_MAX
+from core.reconcile.objects import Bridge, Endpoint, EndpointAddress, Guard, KernelObject, Tunnel, VxlanPort
+from core.types import SHORT_ID_MAX, Address, address_of, address_text
 from sim import actions
 from sim.actions import Action, HostIndex
 from sim.chooser import DOWN_MS, REPAIR_MS, Chooser, Kind, starting
@@ -13,6 +13,8 @@ from sim.host import Host
 from sim.netlink import TROUBLES
 
 KERNEL_TROUBLE_MAX_PERCENT = 30
+STRANGERS_MAX = 6
+"""Addresses of one machine, and one more."""
 KINDS_MAX = 3
 """Kinds of failure in one kernel."""
 
@@ -86,6 +88,21 @@ def _leave_behind(chooser: Chooser) -> Iterator[Action]:
     chooser.later(DOWN_MS, starting(host))
 
 
+def _intrude(chooser: Chooser) -> Iterator[Action]:
+    """Let a machine that nobody knows have the addresses that a host gives next."""
+    host, entropy = chooser.host(), chooser.entropy
+    universe = None if host is None else host.config.universe
+    if host is None or universe is None or not host.config.datapath:
+        return
+    index = HostIndex(host.index)
+    part = entropy.choice(universe.parts)
+    used = [item.cidr.partition("/")[0] for item in host.kernel.observe() if isinstance(item, EndpointAddress)]
+    start = address_of(entropy.choice(used)) if used else part.lo
+    for offset in range(1, entropy.randint(2, STRANGERS_MAX)):
+        yield actions.Intrude(index, address_text(Address(min(start + offset, part.hi - 1))))
+    chooser.later(entropy.choice(REPAIR_MS), lambda: iter((actions.Expel(index),)))
+
+
 BEGIN: dict[str, Kind] = {"kernel": _disturb_kernels}
 KINDS: dict[str, Kind] = {
     "kernel": _meddle,
@@ -93,4 +110,5 @@ KINDS: dict[str, Kind] = {
     "mute": _mute,
     "squatters": _squat,
     "leftovers": _leave_behind,
+    "strangers": _intrude,
 }

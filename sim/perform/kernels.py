@@ -17,6 +17,7 @@ from core.reconcile.objects import (
     VxlanPort,
 )
 from core.types import ShortId
+from core.types import address_of as ip_of
 from sim import actions
 from sim.actions import Action
 from sim.host import Host
@@ -36,6 +37,26 @@ def calm(scene: Scene) -> None:
     for host in scene.world.hosts:
         host.netlink.end_trouble()
         _clear(scene, host)
+        host.kernel.strangers.clear()
+
+
+def _intrude(scene: Scene, action: actions.Intrude) -> bool:
+    host = scene.world.hosts[action.host]
+    try:
+        address = ip_of(action.address)
+    except ValueError:
+        return False
+    if host.is_dark or not host.config.datapath or address in host.kernel.strangers:
+        return False
+    host.kernel.strangers[address] = scene.world.now_us
+    return True
+
+
+def _expel(scene: Scene, action: actions.Expel) -> bool:
+    host = scene.world.hosts[action.host]
+    is_any = bool(host.kernel.strangers)
+    host.kernel.strangers.clear()
+    return is_any
 
 
 def _kernel_trouble(scene: Scene, action: actions.KernelTrouble) -> bool:
@@ -143,4 +164,6 @@ PERFORM: dict[type[Action], Callable[[Scene, Any], bool]] = {
     actions.Squat: _squat,
     actions.ClearAway: _clear_away,
     actions.LeaveBehind: _leave_behind,
+    actions.Intrude: _intrude,
+    actions.Expel: _expel,
 }

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from core.board import Board
 from core.config import Config, SeedMode
 from core.context import Context
-from core.effects import Answer, Effect, Ok, Refusal, SetTimer
-from core.events import Allocate, Claim, Free
+from core.effects import Answer, Effect, Ok, ProbeAddresses, Refusal, SetTimer
+from core.events import AddressesProbed, Allocate, Claim, Free
 from core.ipam.allocator import Allocator
 from core.ipam.fences import Fences
 from core.ipam.universe import universe_of
@@ -60,6 +60,9 @@ class Host:
     batches: list[Batch] = field(default_factory=list)
     timers: dict[str, int] = field(default_factory=dict)
     answers: dict[int, Ok | Refusal] = field(default_factory=dict)
+    probes: dict[int, tuple[Address, ...]] = field(default_factory=dict)
+    strangers: dict[Address, str] = field(default_factory=dict)
+    is_network_slow: bool = False
 
     def __post_init__(self) -> None:
         self.boot()
@@ -74,7 +77,7 @@ class Host:
 
     def boot(self) -> None:
         """Start from what the disk holds."""
-        self.batches, self.timers, self.is_up = [], {}, True
+        self.batches, self.timers, self.probes, self.is_up = [], {}, {}, True
         store, board = self.disk.copy(), Board(self.origin)
         for origin in store.origins():
             stream = store.stream(origin)
@@ -110,8 +113,19 @@ class Host:
                 self.answers[effect.request] = effect.reply
         parts = (context.changes, context.learnt, context.dropped, context.after_commit)
         self.batches.append(Batch(*(tuple(part) for part in parts)))  # type: ignore[arg-type]
+        probes = [effect for effect in context.effects if isinstance(effect, ProbeAddresses)]
         for part in (context.effects, *parts):
             part.clear()  # type: ignore[attr-defined]
+        for probe in probes:
+            self.probes[probe.probe] = probe.addresses
+            if not self.is_network_slow:
+                self.network_answers(probe.probe)
+
+    def network_answers(self, number: int) -> None:
+        """Let strangers answer a probe, or nobody."""
+        addresses = self.probes.pop(number)
+        answers = tuple((address, self.strangers[address]) for address in addresses if address in self.strangers)
+        self.do(lambda: self.allocator.probed(AddressesProbed(number, answers)))
 
     def commit(self, count: int | None = None) -> None:
         """Let the disk confirm the oldest batches."""

@@ -16,9 +16,11 @@ from sim.actions import (
     Cut,
     CutPower,
     EndContainer,
+    Expel,
     FillDisk,
     Heal,
     HostIndex,
+    Intrude,
     KernelTrouble,
     Kill,
     RemovePeers,
@@ -141,6 +143,9 @@ RARE: dict[str, Scenario] = {
     "leaving.heir-silent": story(2, 60, (10_000, Kill(A)), (11_000, ResetHost(B))),
     "leaving.no-heir": story(2, 120, (5_000, CutPower(B)), (60_000, ResetHost(A))),
     "mesh.neighbour-slow-to-tell": story(2, 60, (10_000, BlackHole(A, B, 200)), (10_000, Start(B)), absent=(B,)),
+    "probes.claim-refused": story(
+        2, 60, (5_000, Intrude(A, "10.32.0.9")), (11_000, ClaimAddress(A, "c1", "10.32.0.9")), (30_000, Expel(A))
+    ),
     "seed.adopted-vote": story(
         # C writes its value down, and nobody hears of it before somebody else has outbid it.
         3,

@@ -6,8 +6,8 @@ import random
 from typing import TypeVar
 
 from core.config import Config, Recovered, SeedMode
-from core.effects import Effect, Persist, Send
-from core.events import Event, LinkDown, LinkUp, Persisted, Received, Started, TimerFired
+from core.effects import Effect, Persist, ProbeAddresses, Send
+from core.events import AddressesProbed, Event, LinkDown, LinkUp, Persisted, Received, Started, TimerFired
 from core.ipam.universe import universe_of
 from core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Message
 from core.replica import Replica
@@ -60,12 +60,14 @@ class Playbook:
         return self.happens(Started())
 
     def happens(self, event: Event) -> list[Effect]:
-        """Apply an event, and confirm what it persists."""
+        """Apply an event, confirm what it persists, and let nobody on the network answer."""
         effects = self.replica.apply(event, Instant(self.now_ms, self.wall_ms))
         found = list(effects)
         for effect in effects:
             if isinstance(effect, Persist) and self.is_disk_well:
                 found += self.happens(Persisted(effect.ticket))
+            elif isinstance(effect, ProbeAddresses):
+                found += self.happens(AddressesProbed(effect.probe, ()))
         return found
 
     def passes(self, ms: int) -> None:
