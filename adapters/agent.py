@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from adapters.asking import Asking
 from adapters.clock import now
 from adapters.control.http import ControlError, ControlServer
 from adapters.dns.process import NameServer, NameServerError, check_address
@@ -34,6 +35,7 @@ from core.events import ContainerGone, Event, KernelChanged, RequestCancelled, S
 from core.replica import Replica
 from core.status import Status
 from core.types import IPV6, RequestId
+from datapath.dad import Prober
 from datapath.driver import KernelDriver
 from datapath.observe import Monitor
 from datapath.probe import has_ipv6, missing_features, why_no_esp
@@ -134,6 +136,8 @@ class _Agent:
             proxy=lambda: () if proxy is None else proxy.addresses,
         )
         proxy = None if settings.proxy is None else ProxyProcess(settings.proxy, self._note)
+        asking = Asking(Prober(config.bridge), loop.report, self._note)
+        loop.ask_network = asking.ask
         monitor = Monitor(config.bridge, config.port + 1)
         watching = None
         try:
@@ -168,6 +172,7 @@ class _Agent:
             asyncio_loop.remove_reader(monitor.fileno())
             asyncio_loop.remove_reader(sleeve.fileno())
             monitor.close()
+            asking.close()
             if proxy is not None:
                 await proxy.close()
             await control.close()

@@ -25,12 +25,13 @@ from core.effects import (
     Note,
     Ok,
     Persist,
+    ProbeAddresses,
     Refusal,
     Send,
     ServeNames,
     SetTimer,
 )
-from core.events import Event, KernelDumped, OpsDone, Persisted, PersistFailed, Started, TimerFired
+from core.events import AddressesProbed, Event, KernelDumped, OpsDone, Persisted, PersistFailed, Started, TimerFired
 from core.reconcile.objects import KernelObject, Op, OpResult
 from core.reconcile.plan import held_back
 from core.types import Instant, RequestId, Ticket
@@ -82,6 +83,8 @@ class Loop:
         """Connections to peers."""
         self.names: Names | None = None
         """The name server; None when names are not served."""
+        self.ask_network: Callable[[ProbeAddresses], None] | None = None
+        """Finds out who uses addresses; without it nobody does."""
         self._asyncio = asyncio.get_running_loop()
         self._heart = heart
         self._journal = journal
@@ -158,6 +161,11 @@ class Loop:
             case ServeNames():
                 assert self.names is not None, "a heart that serves no names has none to tell"
                 self.names.serve(effect)
+            case ProbeAddresses(probe):
+                if self.ask_network is None:
+                    self._asyncio.call_soon(self.report, AddressesProbed(probe, ()))
+                else:
+                    self.ask_network(effect)
             case Answer(request, reply):
                 self._answer(request, reply)
             case Note(level, text):

@@ -52,13 +52,14 @@ def unsolicited_advertisement(mac: bytes, ip: ipaddress.IPv6Address) -> bytes:
     head = struct.pack("!BBHI", ADVERTISEMENT, 0, 0, OVERRIDE) + ip.packed
     message = head + struct.pack("!BB", TARGET_LINK_ADDRESS, 1) + mac
     pseudo = ip.packed + ALL_NODES.packed + struct.pack("!II", len(message), ICMPV6)
-    message = message[:2] + struct.pack("!H", _checksum(pseudo + message)) + message[4:]
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
     packet = struct.pack("!IHBB", 6 << 28, len(message), ICMPV6, HOP_LIMIT) + ip.packed + ALL_NODES.packed + message
     group = b"\x33\x33" + ALL_NODES.packed[-4:]
     return group + mac + struct.pack("!H", ETHERTYPE_IPV6) + packet
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """Return the Internet checksum of an even number of bytes. Source: RFC 1071."""
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
