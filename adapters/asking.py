@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.effects import ProbeAddresses
 from core.events import AddressesProbed
 from core.types import Address, address_of, address_text
-from datapath.dad import Prober
 
 WAIT_S = 0.010
 """On a bridge answers come within one millisecond, across a data centre within two; it is the price of each attach."""
 LATE_S = 1.0
 """Beyond the way around the world, and before anybody has got used to the address."""
+
+
+Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Prober(Protocol):
+    """Asks the network, and reads its answers."""
+
+    def fileno(self) -> int:
+        """Return what to wait on for answers."""
+
+    def ask(self, addresses: Iterable[Ip]) -> None:
+        """Send a question about each address. Raises: OSError."""
+
+    def read(self) -> Iterable[tuple[Ip, str]]:
+        """Return the answers that have come: address, and MAC address of who has it."""
+
+    def close(self) -> None:
+        """Ask no more."""
 
 
 @dataclass(slots=True)
