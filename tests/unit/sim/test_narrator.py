@@ -19,6 +19,8 @@ from sim.story import Asked, Began, Ended, Fate, Operated, PathsCut, Performed, 
 
 A, B = HostIndex(0), HostIndex(1)
 HOSTS = (HostSpec("a", ()), HostSpec("b", (A,)))
+WRITTEN_MS = 510
+"""When a host that attaches at 500 ms has asked the network and writes."""
 
 
 def story_of(*steps: Step) -> Story:
@@ -74,14 +76,16 @@ def test_a_cut_that_nobody_heals_ends_with_the_trouble() -> None:
 
 
 def test_what_a_dead_host_had_begun_is_lost() -> None:
-    story = story_of(Step(500, Attach(A, "web")), Step(500, CutPower(A)), Step(1_000, Kill(B)), Step(2_000, Start(A)))
+    story = story_of(
+        Step(500, Attach(A, "web")), Step(WRITTEN_MS, CutPower(A)), Step(1_000, Kill(B)), Step(2_000, Start(A))
+    )
     assert [item for item in story.happenings if isinstance(item, Ended)] == [
-        Ended(500_000, 0, True),
+        Ended(WRITTEN_MS * 1000, 0, True),
         Ended(1_000_000, 1, False),
     ]
     assert [item.host for item in story.happenings if isinstance(item, Began)] == [0, 1, 0, 1]
     lost = [item for item in story.happenings if isinstance(item, Wrote) and item.fate is Fate.LOST]
-    assert [(item.at_us, item.done_us) for item in lost] == [(500_000, 500_000)]
+    assert [(item.at_us, item.done_us) for item in lost] == [(WRITTEN_MS * 1000, WRITTEN_MS * 1000)]
     [asked] = [item for item in story.happenings if isinstance(item, Asked) and item.at_us == 500_000]
     assert asked.reply is None
 
@@ -89,8 +93,8 @@ def test_what_a_dead_host_had_begun_is_lost() -> None:
 def test_effects_after_a_crash_are_not_told() -> None:
     whole = story_of(Step(500, Attach(A, "web")))
     cut_short = story_of(Step(499, Doom(A, 0, False)), Step(500, Attach(A, "web")))
-    assert any(isinstance(item, Wrote) and item.at_us == 500_000 for item in whole.happenings)
-    assert not any(isinstance(item, Wrote) and item.at_us == 500_000 for item in cut_short.happenings)
+    assert any(isinstance(item, Wrote) and item.at_us == WRITTEN_MS * 1000 for item in whole.happenings)
+    assert not any(isinstance(item, Wrote) and item.at_us == WRITTEN_MS * 1000 for item in cut_short.happenings)
 
 
 def test_messages_find_their_arrival_in_all_trouble() -> None:

@@ -39,7 +39,7 @@ def test_a_step_that_breaks_a_promise_at_once_is_recorded_too() -> None:
         Step(600, Start(host)),
         Step(800, Take(host, ("c2",))),
     )
-    scenario = Scenario("1", (HostSpec("a"),), "10.32.0.0/24", "seed", 1_000, steps)
+    scenario = Scenario("1", (HostSpec("a"),), "10.32.0.0/24", "seed", 1_000, steps, kernels=False)
     with patch.object(Context, "answer", answered_at_once):
         broken = play(scenario)
         assert broken.violation.startswith("I2: 10.32.0.1 was given to c2")
