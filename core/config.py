@@ -71,6 +71,10 @@ class Config:
     """How long resolvers may keep an answer unless its name says otherwise."""
     rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
+    rotate_bytes: int = 1 << 36
+    """How many bytes it carries. 64 GiB are 2^32 blocks of AES, with which AES-GCM's margin (blocks squared over 2^129)
+    stays at 2^-65; what passes until the kernel is looked at again, a minute at worst, costs it some bits of that.
+    They are also at most 2^30 packets, for one of VXLAN has 64 bytes and more."""
 
     @property
     def subnets(self) -> tuple[Subnet, ...]:

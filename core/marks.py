@@ -67,6 +67,7 @@ MARKS = frozenset(
         "seals.earlier-serves",
         "seals.lost",
         "seals.renewed",
+        "seals.spent",
         "sessions.held-link-expired",
         "sessions.held-link-resumed",
         "sessions.namesake-refused",

@@ -185,10 +185,6 @@ class KernelDriver:
         said, deaths = ({}, 0) if sleeve is None else (sleeve.counters, sleeve.deaths)
         return Counters(programs, guarded, said, deaths, trouble)
 
-    def carried(self) -> dict[tuple[str, ...], int]:
-        """Return the bytes that each association of ours has carried, by its key. Raises: OSError."""
-        return self._esp.carried()
-
     @property
     def _port_name(self) -> str:
         return f"vxlan-{self._port}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -55,7 +56,7 @@ class Esp:
             known = self._installed.get(found.key, found)
             # One for an address that is no longer ours receives nothing; while there is no route, that is not known.
             is_lost = known.is_inbound and _source_towards(ipr, known.address) not in (state.destination, None)
-            yield found if is_lost else known
+            yield replace(found if is_lost else known, size_bytes=state.size_bytes)
 
     def seals(self, exceptions: tuple[str, ...]) -> Iterator[Seal]:
         """Yield what is there of seals, whole or not; `exceptions` are the guard's. Raises: OSError."""
@@ -66,10 +67,6 @@ class Esp:
             out = found.get(OUT)
             is_whole = address in exceptions and IN in found and out is not None and found[IN].spi == 0
             yield Seal(address, self._port, 0 if out is None else out.spi, is_whole)
-
-    def carried(self) -> dict[tuple[str, ...], int]:
-        """Return the bytes that each association of ours has carried, by its key. Raises: OSError."""
-        return {self._association(state).key: state.size_bytes for state in self._states()}
 
     def ensure_association(self, ipr: IPRoute, item: Association) -> None:
         """Install an association. Raises: Foreign, OSError (EAGAIN: secret unknown, EKEYREVOKED: key has served)."""

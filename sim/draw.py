@@ -65,6 +65,8 @@ TRUSTING = 0.3
 """Share of hosts, where there is one, that trust the whole network."""
 ROTATES_MS = (3_600_000, 20_000)
 """Longer than any run, and so short that keys change often."""
+ROTATES_BYTES = (1 << 36, 3 << 20)
+"""More than any run carries, and as much as a kernel of the simulator carries in three looks."""
 PICKY = 0.3
 """Share of runs in which VXLAN does not pass everywhere, or is switched off on some hosts."""
 SLOW = 0.25
@@ -126,6 +128,7 @@ def draw(seed: int | str, profile: str = "all") -> Scenario:
         kernels=kernels,
         password=is_secret,
         rotate_ms=frames.choice(ROTATES_MS),
+        rotate_bytes=frames.choice(ROTATES_BYTES),
         firewalls=firewalls,
         allow=("two-rings",) if profile == "rings" else (),
     )

@@ -13,6 +13,7 @@ from core.reconcile.objects import (
     SLEEVE,
     Again,
     AlreadySo,
+    Association,
     Bridge,
     Done,
     Endpoint,
@@ -37,6 +38,8 @@ from sim.packets import Branch, EndpointId, Exit, Place, Plug, Tables
 from sim.secrecy import Locks, locks_of
 
 RETRY_MS = 100
+LOAD_BYTES = 1 << 20
+"""What each association carries from one look of the agent to the next: symbolic frames have no size."""
 Key = tuple[str, ...]
 
 
@@ -81,6 +84,9 @@ class FakeKernel:
     def dump(self) -> tuple[KernelObject, ...]:
         """Return everything of ours to the agent, which knows then what others have changed."""
         self.meddled = dict.fromkeys(self.meddled, True)
+        for key, item in self._objects.items():
+            if isinstance(item, Association):
+                self._objects[key] = replace(item, size_bytes=item.size_bytes + LOAD_BYTES)
         return self.observe()
 
     def addresses_of(self, endpoint: EndpointId) -> tuple[str, ...]:

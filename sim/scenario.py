@@ -105,6 +105,8 @@ class Scenario:
     """All have the same password, and encrypt."""
     rotate_ms: int = 3_600_000
     """How long a key serves that encrypts VXLAN."""
+    rotate_bytes: int = 1 << 36
+    """How much such a key carries."""
     firewalls: tuple[tuple[HostIndex, HostIndex], ...] = ()
     """From whom to whom VXLAN never passes, while connections and the sleeve do."""
     title: str = ""
@@ -127,6 +129,7 @@ class Scenario:
                 trusted=EVERYWHERE if host.trusts else (),
                 esp=host.esp,
                 rotate_ms=self.rotate_ms,
+                rotate_bytes=self.rotate_bytes,
             )
             for index, host in enumerate(self.hosts)
         )

@@ -3,7 +3,9 @@
 Each end owns what it receives by: it draws an SPI, has the association installed, and only then offers it; the other
 installs its half, lets what it sends take it, and says so; then what came before is retired. Each change is made before
 what it replaces is broken, so rotation loses nothing, and until there is an association the seal has none: nothing
-leaves. Keys are told apart by session and epoch; secrets are not seen here.
+leaves. A key is followed by the next when it has served for long or carried much. Both ends count, for what is lost
+on the way has only been sent: the receiver begins the next epoch, the sender asks for it. Keys are told apart by
+session and epoch; secrets are not seen here.
 
 An association that was once installed and is gone is never made again, for it would begin to count anew under a key
 that has served: the next epoch takes its place. What an earlier session, or an earlier life of this agent, has left in
@@ -14,7 +16,7 @@ Source: IKEv2's rekeying (RFC 7296, 2.8): new first, old deleted after.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.context import Context
@@ -32,6 +34,9 @@ RETIRE_MS = 5_000
 """What was sent by the association before has arrived by then."""
 RENEW_MIN_MS = 10_000
 """Between two new epochs, whatever goes wrong with them."""
+ASK_FACTOR = 2
+"""The receiver counts as well, and knows first unless half is lost on the way: the sender asks when this many times as
+much has gone out."""
 LOST = -1
 """Epoch of who has none any more, and wants another."""
 
@@ -58,6 +63,8 @@ class _Seal:
     """SPIs of what we send by, the neighbour's, by epoch, ascending."""
     used: int = LOST
     """The neighbour's epoch that we send by, and have told it so."""
+    asked: int = LOST
+    """The neighbour's newest epoch that it has been told to be spent."""
     installed: dict[tuple[str, ...], Association] = field(default_factory=dict)
     """What the kernel was once known to hold."""
     due_ms: dict[str, int] = field(default_factory=dict)
@@ -123,13 +130,14 @@ class Seals:
             self._advance(peer, seal)
 
     def kernel_dumped(self, objects: Iterable[KernelObject]) -> None:
-        """Give up what has gone behind our back, before anybody makes it again."""
+        """Give up what has gone behind our back, before anybody makes it again, and replace what has carried enough."""
         present = {item.key: item for item in objects if isinstance(item, Association)}
         for peer, seal in self._seals.items():
             for key, item in tuple(seal.installed.items()):
                 if key not in present:
                     self._context.mark("seals.lost")
                     self._lost(peer, seal, item)
+            self._weigh(peer, seal, present)
 
     def timer(self, name: str) -> bool:
         """Retire and renew; False when the timer is not ours."""
@@ -244,6 +252,21 @@ class Seals:
                 self._say(peer, EspTaken(LOST))
         self._arm(peer, seal)
         self._reconciler.dirty()
+
+    def _weigh(self, peer: PeerName, seal: _Seal, present: Mapping[tuple[str, ...], Association]) -> None:
+        """Begin a new epoch when ours has carried enough; ask for one when the neighbour's has."""
+        limit = self._context.config.rotate_bytes
+        spi = seal.inbound.get(seal.epoch)
+        ours = None if spi is None else present.get(self._inbound(seal, seal.epoch, spi).key)
+        if ours is not None and ours.size_bytes >= limit and seal.taken == seal.epoch:
+            self._context.mark("seals.spent")
+            self._renew_soon(seal)
+            self._arm(peer, seal)
+        spi = seal.outbound.get(seal.used)
+        theirs = None if spi is None else present.get(self._outbound(seal, seal.used, spi).key)
+        if theirs is not None and theirs.size_bytes >= ASK_FACTOR * limit and seal.asked < seal.used:
+            seal.asked = seal.used
+            self._say(peer, EspTaken(LOST))
 
     def _renew_soon(self, seal: _Seal) -> None:
         """Begin a new epoch, but not too soon after the one before."""

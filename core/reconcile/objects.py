@@ -7,7 +7,7 @@ it: nothing else may be touched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from core.types import PeerName, ShortId
@@ -254,6 +254,8 @@ class Association:
     """Which key of that session, ascending from 0."""
     from_dialler: bool
     """For what that side sends which dialled the session's connection: each direction has keys of its own."""
+    size_bytes: int = field(default=0, compare=False)
+    """Carried until it was observed; nobody desires any, and it makes no difference between two of them."""
 
     stage = Stage.GUARD
 

@@ -217,7 +217,7 @@ def see_sealed(world: World, seen: dict[str, Any], plain: Frame) -> None:
         "readable": sniffer.has(MARKER),
         "plain": sniffer.plain,
         "esp": sniffer.esp,
-        "carried": sum(world.a.run(world.a.driver.carried).values()),
+        "carried": [item.size_bytes for item in world.a.observe() if isinstance(item, Association)],
     }
     seen["attacks"] = {}
     sent = [frame for frame in sniffer.frames if frame.is_esp and frame.source == world.of_a]

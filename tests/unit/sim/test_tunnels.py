@@ -37,6 +37,7 @@ from sim.actions import (
     Unblock,
 )
 from sim.books import Violation
+from sim.kernel import LOAD_BYTES
 from sim.scenario import HostSpec
 
 HIDDEN = (HostSpec("a"), HostSpec("b", (A,), behind_nat=True))
@@ -225,9 +226,13 @@ def test_without_esp_or_trust_at_both_ends_only_the_sleeve_is_left() -> None:
     assert transports(watched) == [FASTDP, FASTDP]
 
 
-@pytest.mark.parametrize("what", ["rotation", "restart"])
+@pytest.mark.parametrize("what", ["rotation", "volume", "restart"])
 def test_new_keys_cost_no_frame(what: str) -> None:
-    watched = made(ESP, password=True, rotate_ms=30_000)
+    limit = {"rotate_bytes": LOAD_BYTES} if what == "volume" else {"rotate_ms": 30_000}
+    watched = made(ESP, password=True, **limit)
+    if what == "volume":
+        # So that the kernel is looked at within the time in which frames are watched.
+        watched.wait(35_000)
     before = keys(watched, A)
     if what == "restart":
         watched.perform(Kill(A))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from playbook import HIGH, of, sent
 from test_mesh_paths import NEXT, SESSION, Frames, config
 
@@ -54,6 +56,15 @@ class Sealed(Frames):
 
     def associations(self) -> list[Association]:
         return [item for item in self.kernel.observe() if isinstance(item, Association)]
+
+    def with_load(self, *, is_inbound: bool, size_bytes: int) -> list[KernelObject]:
+        """Return what the kernel holds after its associations of one direction have carried this much."""
+        return [
+            replace(item, size_bytes=size_bytes if item.is_inbound == is_inbound else 0)
+            if isinstance(item, Association)
+            else item
+            for item in self.kernel.observe()
+        ]
 
     def seal(self) -> Seal:
         (found,) = self.holds(Seal)
@@ -116,6 +127,34 @@ def test_a_key_is_replaced_in_time_and_the_one_before_goes_after_the_new_one_is_
     book.passes(RETIRE_MS)
     book.works(book.fires(TIMER + HIGH))
     assert [item.epoch for item in book.associations()] == [1]
+
+
+def test_a_key_is_replaced_when_it_has_carried_enough_and_not_before() -> None:
+    book = Sealed(rotate_bytes=1000)
+    book.meets()
+    book.hears(1, EspTaken(0))
+    book.passes(RENEW_MIN_MS)
+    carried: dict[int, list[int]] = {}
+    for size in (999, 1000):
+        effects = book.happens(KernelDumped(tuple(book.with_load(is_inbound=True, size_bytes=size))))
+        book.passes(1)
+        due = [effect for effect in of(effects, SetTimer) if effect.name == TIMER + HIGH]
+        effects = book.works(effects) + (book.works(book.fires(TIMER + HIGH)) if due else [])
+        assert not [op for effect in of(effects, Execute) for op in effect.ops if op.verb is not Verb.CREATE]
+        carried[size] = [offer.epoch for offer in sent(effects, EspOffer)]
+    assert carried == {999: [], 1000: [1]}
+
+
+def test_who_has_sent_much_more_than_enough_asks_for_another_key_once() -> None:
+    book = Sealed(rotate_bytes=1000)
+    book.meets()
+    book.works(book.hears(1, EspOffer(0, SPI)))
+    asked = [
+        [message.epoch for message in sent(book.happens(KernelDumped(tuple(objects))), EspTaken)]
+        for size in (1999, 2000, 2001)
+        for objects in [book.with_load(is_inbound=False, size_bytes=size)]
+    ]
+    assert asked == [[], [-1], []]
 
 
 def test_the_neighbours_next_key_is_used_before_its_last_one_goes() -> None:
