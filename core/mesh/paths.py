@@ -45,8 +45,6 @@ class _Path:
     """Why it is not up."""
     mtu: int = 0
     """Bytes on containers' interfaces that get through whole; 0 when not known."""
-    heard_at: str = ""
-    """`ip:port` where the neighbour's frames come from; empty when not known."""
 
 
 @dataclass(slots=True)
@@ -116,7 +114,7 @@ class Paths:
         """Learn that frames get through by a transport."""
         way, path = self._find(event.session, event.transport)
         if way is not None and path is not None:
-            path.state, path.why, path.mtu, path.heard_at = "up", "", event.mtu, event.address
+            path.state, path.why, path.mtu = "up", "", event.mtu
             self._settle(way)
 
     def went_down(self, event: PathDown) -> None:
@@ -173,11 +171,6 @@ class Paths:
         way = self._ways.get(peer)
         path = None if way is None else way.paths.get(self._best(way))
         return path.mtu if path is not None and path.mtu else self._context.config.mtu
-
-    def heard_from(self, peer: PeerName) -> str:
-        """Return the address that a neighbour's VXLAN comes from; empty when it is not known."""
-        way = self._ways.get(peer)
-        return "" if way is None else way.paths[FASTDP].heard_at.rpartition(":")[0]
 
     def reason(self, peer: PeerName) -> str:
         """Say why frames do not go the fastest way, or none at all; empty when they do."""
