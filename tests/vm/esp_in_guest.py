@@ -29,6 +29,9 @@ TARGET = ("10.32.0.2", 7000)
 GUARDS = (Guard, Trust, Seal, Association)
 STREAM_S = 2.0
 ROTATIONS = 10
+SPENT_BYTES = 2_000
+"""After so much the next key is due: some twenty packets of the load."""
+SPENT_S = 20
 PACE_S = 0.004
 IN_FLIGHT_S = 0.15
 
@@ -169,6 +172,22 @@ def rotate(world: World, epoch: int) -> list[str]:
     return done
 
 
+def carried(host: Host, epoch: int) -> int:
+    """Return the bytes of what A has sent B by the key of an epoch, as either counts them."""
+    found = [item for item in host.observe() if isinstance(item, Association) and item.spi == spi_of(epoch, True)]
+    return sum(item.size_bytes for item in found)
+
+
+def rotate_when_spent(world: World, epoch: int) -> list[str]:
+    """Go on to the next epoch once the receiver has counted enough."""
+    deadline = time.monotonic() + SPENT_S
+    while carried(world.b, epoch) < SPENT_BYTES:
+        if time.monotonic() > deadline:
+            return [f"epoch {epoch} carried {carried(world.b, epoch)} bytes only"]
+        time.sleep(PACE_S)
+    return rotate(world, epoch)
+
+
 def counters(host: Host) -> dict[str, int]:
     lines = host.sh("cat", "/proc/net/xfrm_stat").stdout.splitlines()
     return {name: int(value) for name, value in (line.split() for line in lines)}
@@ -217,7 +236,7 @@ def see_sealed(world: World, seen: dict[str, Any], plain: Frame) -> None:
         "readable": sniffer.has(MARKER),
         "plain": sniffer.plain,
         "esp": sniffer.esp,
-        "carried": [item.size_bytes for item in world.a.observe() if isinstance(item, Association)],
+        "carried": [carried(world.a, 0), carried(world.b, 0)],
     }
     seen["attacks"] = {}
     sent = [frame for frame in sniffer.frames if frame.is_esp and frame.source == world.of_a]
@@ -250,7 +269,7 @@ def see_rotation(world: World, seen: dict[str, Any]) -> None:
 
     sender = threading.Thread(target=load)
     sender.start()
-    done = [line for epoch in range(ROTATIONS) for line in rotate(world, epoch)]
+    done = [line for epoch in range(ROTATIONS) for line in rotate_when_spent(world, epoch)]
     stopped.set()
     sender.join()
     got = world.received()
