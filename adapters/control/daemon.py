@@ -83,7 +83,7 @@ def launch(runtime: Path, arguments: Sequence[str], secret: int | None = None) -
         passed.append(secret)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "adapters.control.cli", "agent", *told, *arguments],
+            [sys.executable, "-P", "-m", "adapters.control.cli", "agent", *told, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -172,7 +172,7 @@ class Sleeve:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-m", "datapath.sleeve", tap, host, str(port)),
+                (sys.executable, "-P", "-m", "datapath.sleeve", tap, host, str(port)),
                 stdin=theirs.fileno(),
                 env={**os.environ, "PYTHONPATH": path},
             )

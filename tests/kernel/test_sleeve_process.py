@@ -191,7 +191,7 @@ def _is_set(host: SleeveHost, wish: object) -> bool:
 def test_a_worker_shows_no_secret_and_leaves_no_core(sealed: tuple[SleeveHost, SleeveHost]) -> None:
     pid = sealed[0].sleeve.pid
     assert Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:] == [
-        b"-m", b"datapath.sleeve", TAP.encode(), b"0.0.0.0", b"6783", b""
+        b"-P", b"-m", b"datapath.sleeve", TAP.encode(), b"0.0.0.0", b"6783", b""
     ]  # fmt: skip
     assert "Max core file size        0                    0" in Path(f"/proc/{pid}/limits").read_text()
 
