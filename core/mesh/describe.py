@@ -71,10 +71,9 @@ def _connections(context: Context, sessions: Sessions, paths: Paths, dialler: Di
         if place.target not in open_targets and not dialler.is_covered(place):
             lines.append(_place(context, place))
     for closed in sessions.strangers:
-        reason = closed.reason
-        lines.append(
-            ConnectionStatus(str(closed.remote), False, "failed", None, "", reason, (("error", reason),), None)
-        )
+        reason, age_s = closed.reason, (context.at.mono_ms - closed.at_ms) // 1000
+        info, error = f"{reason} ({age_s} s ago)", (("error", reason),)
+        lines.append(ConnectionStatus(str(closed.remote), False, "failed", None, "", info, error, None))
     return tuple(sorted(lines, key=lambda line: (line.outbound, line.address)))
 
 

@@ -44,6 +44,8 @@ HOLD_MS = 60_000
 """Longer than any restart or upgrade of an agent takes."""
 CLOSED_SHOWN_MAX = 16
 """Refused strangers that status remembers."""
+CLOSED_SHOWN_MS = 600_000
+"""And for how long: whoever looks into why a host does not come in has called within this time."""
 SESSIONS_MAX = 1024
 """Connections at all, whatever the configured limit: more than peers that one host should be linked to."""
 
@@ -104,6 +106,8 @@ class Closed:
     """A session with that peer stands all the same."""
     lasted_ms: int
     """How long it had stood; 0 if it never did."""
+    at_ms: int
+    """When it ended, on the monotonic clock."""
     is_refused: bool = False
     """Another host with our name is kept there."""
 
@@ -132,8 +136,7 @@ class Sessions:
         self._released: list[Received] = []
         self.namesakes = Namesakes(context)
         """Hosts under one name."""
-        self.strangers: deque[Closed] = deque(maxlen=CLOSED_SHOWN_MAX)
-        """Inbound connections that never stood, newest last."""
+        self._strangers: deque[Closed] = deque(maxlen=CLOSED_SHOWN_MAX)
         self.terminations = 0
         """Connections that ended."""
 
@@ -141,6 +144,12 @@ class Sessions:
     def links(self) -> dict[PeerName, LinkId]:
         """Neighbours with a session that stands; do not change it."""
         return self._by_peer
+
+    @property
+    def strangers(self) -> tuple[Closed, ...]:
+        """Inbound connections that never stood and ended not long ago, newest last."""
+        since_ms = self._context.at.mono_ms - CLOSED_SHOWN_MS
+        return tuple(closed for closed in self._strangers if closed.at_ms > since_ms)
 
     def all(self) -> Iterator[Session]:
         """Yield every connection."""
@@ -418,7 +427,7 @@ class Sessions:
         stood = peer is not None and self._by_peer.get(peer) == session.link
         now = self._context.at.mono_ms
         lasted_ms = now - session.since_ms if stood or is_spare else 0
-        closed = Closed(session.target, session.remote, peer, reason, is_final, is_spare, lasted_ms, is_refused)
+        closed = Closed(session.target, session.remote, peer, reason, is_final, is_spare, lasted_ms, now, is_refused)
         if stood:
             assert peer is not None, "it stood"
             assert session.hello is not None, "and it had greeted"
@@ -432,7 +441,7 @@ class Sessions:
                 self._context.timer(HOLD + peer, None)
                 self._retract(peer)
         elif peer is None and not session.outbound:
-            self.strangers.append(closed)
+            self._strangers.append(closed)
         self._down(session.link, closed)
         if stood and peer is not None:
             self._release(peer)

@@ -9,7 +9,7 @@ from core.effects import Dial, Effect, Hangup, Send, SetTimer
 from core.events import DialFailed, LinkDown, Misbehaved
 from core.kinds import LinkRecord, link_key
 from core.mesh.namesakes import DISPUTE_MS, KEPT_MS
-from core.mesh.sessions import EARLY_MAX
+from core.mesh.sessions import CLOSED_SHOWN_MS, EARLY_MAX, HEARTBEAT
 from core.messages import Buckets, Digest, Heartbeat, Hello, NameTaken
 from core.types import LinkId, PeerName
 
@@ -52,6 +52,15 @@ def test_who_does_not_greet_properly_is_hung_up_on_with_a_reason(message: object
     assert reason in hangups[0].reason
     lines = book.replica.mesh.describe().connections
     assert any(line.state == "failed" and reason in line.info for line in lines), "status shows it"
+    (before,) = book.replica.mesh.describe().connections
+    book.passes(CLOSED_SHOWN_MS - 1_000)
+    book.fires(HEARTBEAT)
+    (line,) = book.replica.mesh.describe().connections
+    assert (before.info.endswith("(0 s ago)"), line.info.endswith("(599 s ago)")) == (True, True)
+    assert line.attributes == before.attributes
+    book.passes(1_000)
+    book.fires(HEARTBEAT)
+    assert book.replica.mesh.describe().connections == ()
     assert link_fact(book, HIGH) is None
 
 
