@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from twin_world import HOSTS, Edges, Twins, mac_of
 
-from core.reconcile.objects import Endpoint, EndpointUp, Hop, Identity, Op, Tree, Verb, VxlanPort
+from core.reconcile.objects import FASTDP, SLEEVE, Endpoint, EndpointUp, Hop, Identity, Op, Tree, Verb, VxlanPort
 from core.types import ShortId
 from sim.packets import EVERYBODY
 
@@ -32,9 +32,19 @@ def made() -> Iterator[Twins]:
     twins.remove()
 
 
-@pytest.fixture(params=[LINE, TRIANGLE, RING], ids=["line", "triangle", "ring"])
+@pytest.fixture(
+    params=[
+        (LINE, ()),
+        (TRIANGLE, ()),
+        (RING, ()),
+        (LINE, ((1, 2),)),
+        (TRIANGLE, TRIANGLE),
+        (RING, ((0, 1), (2, 3))),
+    ],
+    ids=["line", "triangle", "ring", "line-partly-sleeved", "triangle-sleeved", "ring-partly-sleeved"],
+)
 def twins(request: pytest.FixtureRequest, made: Twins) -> Twins:
-    made.settle(request.param)
+    made.settle(*request.param)
     return made
 
 
@@ -99,7 +109,8 @@ def test_what_comes_back_to_its_source_ends_there(twins: Twins) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_the_tables_say_both_do_the_same(made: Twins, seed: int) -> None:
     entropy = random.Random(seed)
-    made.settle(entropy.choice((LINE, TRIANGLE, RING)))
+    edges = entropy.choice((LINE, TRIANGLE, RING))
+    made.settle(edges, tuple(edge for edge in edges if entropy.random() < 0.5))
     for _ in range(12):
         disturb(made, entropy)
         for _ in range(3):
@@ -118,12 +129,13 @@ def disturb(twins: Twins, entropy: random.Random) -> None:
     pairs = [pair for where, pair in twins.pairs() if where == host]
     draw = entropy.randrange(10)
     if draw < 2:
-        twins.execute(host, Op(Verb.CHANGE, Hop(number, via, address, 6784)))
+        twins.execute(host, Op(Verb.CHANGE, Hop(number, via, address, 6784, entropy.choice((FASTDP, SLEEVE)))))
     elif draw < 5:
         children = entropy.sample(sorted(neighbours.items()), entropy.randint(0, len(neighbours)))
         branches = tuple((ShortId(other + 1), child) for other, child in sorted(children))
         parent = entropy.choice((None, address, address))
-        twins.execute(host, Op(Verb.CHANGE, Tree(number, parent, branches)))
+        sleeved = tuple(child for child, _ in branches if entropy.random() < 0.5)
+        twins.execute(host, Op(Verb.CHANGE, Tree(number, parent, branches, entropy.choice((None, via)), sleeved)))
     elif draw < 6:
         known = [item for item in twins.fakes[host].observe() if isinstance(item, Hop | Tree)]
         twins.execute(host, Op(Verb.REMOVE, entropy.choice(known or [Identity(number)])))

@@ -14,12 +14,13 @@ import time
 from dataclasses import dataclass
 
 from datapath_world import MTU, PORT, Host, Namespace, cable, sh
+from tap_relay import TapRelay
 
 from core.config import Config
 from core.kinds import AttachmentRecord
 from core.mesh.routing import Graph, next_hops, trees
 from core.reconcile.desired import desired
-from core.reconcile.objects import Again, Endpoint, EndpointUp, KernelObject, Op, Refused, Verb
+from core.reconcile.objects import FASTDP, SLEEVE, Again, Endpoint, EndpointUp, KernelObject, Op, Refused, Verb
 from core.reconcile.plan import plan
 from core.types import HostPort, PeerName, ShortId
 from datapath.programs import DROP_REASONS
@@ -66,6 +67,8 @@ class Twins:
         self._owners = {(one, address): (one, other) for (one, other), address in self.addresses.items()}
         self._ears: dict[tuple[int, tuple[str, str]], Ear] = {}
         self._serial = 0
+        self._relay: TapRelay | None = None
+        self._crossings = 0
         for host, count in zip(self.hosts, CONTAINERS, strict=True):
             host.sh("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
             for _ in range(count):
@@ -77,26 +80,30 @@ class Twins:
         """Take all down."""
         for ear in self._ears.values():
             ear.socket.close()
+        if self._relay is not None:
+            self._relay.close()
         for host in self.hosts:
             host.remove()
 
     # What is done to both.
 
-    def settle(self, edges: Edges) -> None:
-        """Let all hosts have what they want when these links are established."""
+    def settle(self, edges: Edges, sleeved: Edges = ()) -> None:
+        """Let all hosts have what they want when these links are established, some of them by the sleeve."""
         for one, other in tuple(self._cut):
             self.mend(one, other)
-        for host, wanted in enumerate(self.desired(edges)):
+        for host, wanted in enumerate(self.desired(edges, sleeved)):
             for op in plan(wanted, self.fakes[host].observe(), may_remove=True):
                 self.execute(host, op)
             assert set(self.hosts[host].observe()) == set(wanted) == set(self.fakes[host].observe())
+        if self._relay is None:
+            self._relay = TapRelay(self.hosts)
         for host in range(HOSTS):
             for item in self.fakes[host].observe():
                 if isinstance(item, EndpointUp):
                     self._announce(host, item)
 
-    def desired(self, edges: Edges) -> list[tuple[KernelObject, ...]]:
-        """Return what each host wants when these links are established."""
+    def desired(self, edges: Edges, sleeved: Edges) -> list[tuple[KernelObject, ...]]:
+        """Return what each host wants when these links are established, some of them by the sleeve."""
         names = [PeerName(f"02:00:00:00:01:{number + 1:02x}") for number in range(HOSTS)]
         ids = {name: ShortId(number + 1) for number, name in enumerate(names)}
         graph = Graph.of(names, [(names[one], names[other]) for one, other in edges])
@@ -106,6 +113,10 @@ class Twins:
                 names[other]: HostPort(self.addresses[host, other], PORT)
                 for other in range(HOSTS)
                 if (host, other) in edges or (other, host) in edges
+            }
+            transports = {
+                names[other]: SLEEVE if (host, other) in sleeved or (other, host) in sleeved else FASTDP
+                for other in range(HOSTS)
             }
             attachments = [
                 (
@@ -118,8 +129,9 @@ class Twins:
                 for index, container in enumerate(self.hosts[host].containers)
             ]
             config = Config(peer=name, nickname=name, mtu=MTU)
+            hops, branches = next_hops(graph, name), trees(graph, name)
             wanted.append(
-                desired(config, ids[name], ids, next_hops(graph, name), neighbours, trees(graph, name), attachments)
+                desired(config, ids[name], ids, hops, neighbours, branches, attachments, transports=transports)
             )
         return wanted
 
@@ -186,7 +198,7 @@ class Twins:
             plug = tables[host].plug_of((pair.container, pair.ifname))
             assert plug is not None
             ifindex = plug.ifindex
-        journey = send(tables, host, ifindex, frame, self._wires)
+        journey = send(tables, host, ifindex, frame, self._wires, self._sleeves)
         for where, mac, place in journey.learnt:
             self.fakes[where].macs[mac] = place
         return journey
@@ -206,8 +218,11 @@ class Twins:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             self._hear(heard, GRACE_S)
-            if sum(heard.values()) >= wanted and all(
-                self._drops(index) == _sum(before[index], journey, index) for index in range(HOSTS)
+            is_carried = self._relay is not None and self._relay.count >= self._crossings
+            if (
+                is_carried
+                and sum(heard.values()) >= wanted
+                and all(self._drops(index) == _sum(before[index], journey, index) for index in range(HOSTS))
             ):
                 self._hear(heard, GRACE_S)
                 break
@@ -232,6 +247,12 @@ class Twins:
         if end is None or end in self._cut or end[::-1] in self._cut:
             return None
         return end[1], self.addresses[end[1], host]
+
+    def _sleeves(self, host: int, number: int) -> tuple[int, int] | None:
+        assert self._relay is not None
+        end = self._relay.end(host, number)
+        self._crossings += end is not None
+        return end
 
     # How.
 
