@@ -22,8 +22,10 @@ from pathlib import Path
 
 from adapters.control import client, daemon, lab_kernel
 from adapters.control.lab_hosts import Lab
+from bench.allocations import allocation_figures
 from bench.figures import Figures, cpu_seconds, inside, resident_mb, with_filters, without_coalescing
 from bench.fleet import fleet_figures
+from bench.ipam import ring_figures
 from bench.names import names_figures
 from bench.networks import Network, compile_c, networks
 from bench.simulator import simulator_speed
@@ -58,6 +60,8 @@ def main() -> int:
             agent = measure_agent(lab)
     print("Names", flush=True)
     agent.update(names_figures())
+    print("A large ring", flush=True)
+    agent.update(ring_figures())
     print("Gossip of a hundred and of a thousand simulated hosts", flush=True)
     agent.update(fleet_figures())
     print("Simulator", flush=True)
@@ -113,6 +117,7 @@ def measure_agent(lab: Lab) -> dict[str, float]:
         "resident_mb": resident_mb(pid),
         "idle_cpu_percent": idle,
         "cli_ms": cli_ms(lab),
+        **allocation_figures(runtime),
     }
 
 

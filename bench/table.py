@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from bench.allocations import allocation_line
 from bench.fleet import lines as fleet_lines
+from bench.ipam import ring_line
 from bench.names import names_lines
 
 Values = dict[str, dict[str, list[float]]]
@@ -46,6 +48,8 @@ def agent_lines(agent: dict[str, float]) -> str:
         f"agent idle: {agent['resident_mb']:.0f} MB resident (target ≤ 70), {agent['idle_cpu_percent']:.1f} % (≤ 1)",
         f"weave status beyond Python itself: {agent['cli_ms']:.0f} ms (target ≤ 60)",
         *names_lines(agent),
+        allocation_line(agent),
+        ring_line(agent),
         *fleet_lines(agent),
         f"simulator, 5 hosts with faults: {agent['simulator_virtual_seconds_per_cpu_second']:.0f} virtual seconds per "
         f"processor second; 300 seeds of 60 s: {agent['simulator_gate_cpu_seconds']:.0f} processor seconds",

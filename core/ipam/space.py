@@ -87,15 +87,13 @@ class Space:
             if squatted:
                 self._context.mark("ipam.squatted")
                 used = sorted(dict.fromkeys([*used, *(address for address, _ in squatted)]))
-            for stop in (*used, Address(end)):
-                if stop > at:
-                    if last is not None and last[1] == at:
-                        last = (last[0], stop)
-                    else:
-                        if last is not None:
-                            yield last
-                        last = (Address(at), stop)
-                at = stop + 1
+            for start, stop in _gaps(Address(at), Address(end), used):
+                if last is not None and last[1] == start:
+                    last = (last[0], stop)
+                    continue
+                if last is not None:
+                    yield last
+                last = (start, stop)
         if last is not None:
             yield last
 
@@ -304,6 +302,20 @@ class Space:
             own = (claim for key, claim in board.of(self._context.me, RingClaim) if key.startswith(prefix))
             self._own, self._own_seen = tuple(sorted(own, key=_claim_lo)), version
         return self._own
+
+
+def _gaps(lo: Address, hi: Address, used: list[Address]) -> Iterator[Range]:
+    """Yield the parts of `[lo, hi)` between the used addresses, which are ascending. O(log used) each."""
+    at, index = lo, 0
+    while at < hi:
+        if index < len(used) and used[index] == at:
+            # Addresses are given from the lowest on: most lie in one block, in which each is its index and a constant.
+            index = bisect_right(range(len(used)), at - index, lo=index, key=lambda place: used[place] - place)
+            at = Address(used[index - 1] + 1)
+            continue
+        stop = used[index] if index < len(used) else hi
+        yield at, stop
+        at = stop
 
 
 def _without(run: Run, notes: Iterable[RingClaim]) -> Iterator[Run]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.ipam.layers import Layer, Layers
 from core.ipam.ring import RingView, rank_of
+from core.ipam.space import _gaps
 from core.kinds import NOBODY, RingClaim
 from core.types import Address, PeerName
 
@@ -75,6 +78,14 @@ def test_layers_that_are_taken_away_again_leave_nothing(claims: list[RingClaim],
         layers.remove(*layer.bounds, layer)
     assert list(layers.between(0, SIZE)) == []
     assert (list(layers.owners()), layers.shares()) == ([], {})
+
+
+@given(BOUNDS, st.sets(st.integers(0, SIZE)))
+def test_gaps_are_what_is_not_used(bounds: list[int], used: set[int]) -> None:
+    lo, hi = bounds
+    gaps = list(_gaps(Address(lo), Address(hi), [Address(at) for at in sorted(used) if lo <= at < hi]))
+    assert [at for start, stop in gaps for at in range(start, stop)] == [at for at in range(lo, hi) if at not in used]
+    assert all(one[1] < two[0] for one, two in pairwise(gaps)), "as few as there can be"
 
 
 def _covers(claim: RingClaim, at: int) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from playbook import HIGH, ME, Playbook, config
+import pytest
+from playbook import HIGH, ME, Playbook, config, of
 
 from adapters.control import text
 from adapters.control.metrics import Metrics
 from adapters.control.report import report
+from core.config import SeedMode
 from core.counters import Counters
-from core.events import Allocate, Commanded, Connect, DialFailed
+from core.effects import Answer, Ok
+from core.events import Allocate, Claim, Command, Commanded, Connect, DialFailed, Prime
 from core.ipam.status import PendingStatus
 from core.ipam.universe import universe_of
 from core.status import Status
@@ -164,3 +167,78 @@ def test_each_family_has_its_own_shares_and_large_counts_stay_exact() -> None:
     assert 'weave_range_ips{range="10.32.0.0/24",state="local-free"} 255.0' in lines
     assert 'weave_range_ips{range="fd00::/64",state="local-used"} 2.0' in lines
     assert "weave_ipam_unreachable_percentage 0.0" in lines
+
+
+UNIVERSE = universe_of("10.32.0.0/24")
+TAKE = Allocate("c1", "")
+
+
+def ipam_block(book: Playbook) -> str:
+    """Return what `weave status` says of addresses, line by line as it is printed."""
+    shown = text.status_text(book.replica.describe(Instant(book.now_ms, 0)))
+    start = shown.index("        Service: ipam\n")
+    return shown[start : shown.index("\n\n", start) + 1]
+
+
+def block_of(state: str, universe: str = "10.32.0.0/24") -> str:
+    return (
+        f"        Service: ipam\n         Status: {state}\n          Range: {universe}\n  DefaultSubnet: {universe}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "commands", "state"),
+    [
+        (SeedMode("consensus", count=3), (), "idle"),
+        (SeedMode("consensus", count=3), (TAKE,), "awaiting consensus (quorum: 2, known: 1)"),
+        (SeedMode("consensus", count=5), (Prime(),), "awaiting consensus (quorum: 3, known: 1)"),
+        (SeedMode("consensus", count=1), (Prime(),), "ready"),
+        (SeedMode("observer"), (), "idle"),
+        (SeedMode("observer"), (TAKE,), "priming"),
+        (SeedMode("observer"), (Prime(),), "priming"),
+        (SeedMode("seed", (ME,)), (), "ready"),
+        (SeedMode("seed", (ME,)), (TAKE,), "ready"),
+        (SeedMode("seed", (ME,)), (Claim("c0", "10.32.0.1/30"), Allocate("c1", "10.32.0.0/30")), "ready"),
+        (
+            SeedMode("seed", (ME,)),
+            tuple(Allocate(f"c{number}", "10.32.0.0/30") for number in range(3)),
+            "waiting for IP(s) to become available",
+        ),
+        (
+            SeedMode("seed", (HIGH,)),
+            (TAKE,),
+            "all IP ranges owned by unreachable peers - use 'rmpeer' if they are dead",
+        ),
+    ],
+)
+def test_the_state_of_allocation_is_told_in_weave_nets_words(
+    seed: SeedMode, commands: tuple[Command, ...], state: str
+) -> None:
+    book = Playbook(config(universe=UNIVERSE, seed=seed))
+    book.start()
+    for number, command in enumerate(commands, 1):
+        book.happens(Commanded(RequestId(number), command))
+    assert ipam_block(book) == block_of(state)
+
+
+def test_prime_answers_with_nothing_once_the_range_is_divided() -> None:
+    waiting = Playbook(config(universe=UNIVERSE, seed=SeedMode("consensus", count=3)))
+    waiting.start()
+    assert of(waiting.happens(Commanded(RequestId(1), Prime())), Answer) == []
+    ready = Playbook(config(universe=UNIVERSE, seed=SeedMode("seed", (ME,))))
+    ready.start()
+    assert of(ready.happens(Commanded(RequestId(1), Prime())), Answer) == [Answer(RequestId(1), Ok(""))]
+
+
+def test_a_range_that_is_told_anew_is_divided_anew_and_the_old_one_is_as_it_was() -> None:
+    book = Playbook(config(universe=UNIVERSE, seed=SeedMode("consensus", count=1)))
+    book.start()
+    book.happens(Commanded(RequestId(1), TAKE))
+    assert ipam_block(book) == block_of("ready")
+    told = ((universe_of("10.40.0.0/24"), "idle"), (UNIVERSE, "ready"))
+    for universe, state in told:
+        streams = tuple(book.replica.store.delta_for(origin, 0) for origin in book.replica.store.origins())
+        book = Playbook(config(universe=universe, seed=SeedMode("consensus", count=3)), streams)
+        book.start()
+        assert ipam_block(book) == block_of(state, str(universe))
+    assert [str(cidr) for cidr in book.replica.allocator.held("c1")] == ["10.32.0.1/24"]
