@@ -16,15 +16,24 @@ Source: research §3.3; half-open intervals instead of Weave Net's tokens, whose
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import is_
 
 from core.board import Board
-from core.ipam.layers import Layer, Layers, Rank
 from core.ipam.universe import Universe
 from core.kinds import NOBODY, RingClaim
 from core.types import ADDRESS_END, Address, PeerName
+from crdt.intervals import IntervalMap
+from crdt.layers import Layer, Layers
 
+Rank = tuple[int, int, str]
+"""Generation, epoch, owner: what claims are compared by."""
+Said = tuple[PeerName, RingClaim]
+"""A claim and who wrote it."""
+Piece = tuple[int, int, RingClaim]
+"""Range, and the claim that counts there among those of one writer."""
 RANK_MAX = 1 << 62
 """Generations and epochs beyond this are nonsense and ignored."""
 
@@ -75,15 +84,15 @@ class RingView:
         claims: Iterable[tuple[PeerName, RingClaim]] = (),
     ) -> None:
         """`claims` are writers and what they say."""
-        self._layers = Layers()
-        # Of each writer by identity: facts that have not changed are the same objects.
-        self._said: dict[PeerName, dict[int, Layer]] = {}
+        self._layers: Layers[Said | None] = Layers()
+        self._said: dict[PeerName, tuple[RingClaim, ...]] = {}
+        self._laid: dict[PeerName, dict[Piece, Layer[Said | None]]] = {}
         self._cached_runs: tuple[Run, ...] | None = None
         self._cached_conflicts: tuple[Conflict, ...] | None = None
         self.version = 0
         """Rises with every change."""
         for lo, hi, owner in division:
-            self._layers.add(lo, hi, Layer((0, 0, owner), "", None))
+            self._layers.add(lo, hi, Layer((0, 0, owner), ("",), None))
         by_writer: dict[PeerName, list[RingClaim]] = {}
         for writer, claim in claims:
             by_writer.setdefault(writer, []).append(claim)
@@ -92,20 +101,21 @@ class RingView:
 
     def replace(self, writer: PeerName, claims: Iterable[RingClaim]) -> None:
         """Let a writer say this, and nothing else. O(its claims + log of all for each that is another)."""
-        old = self._said.get(writer, {})
-        said = {id(claim): old.get(id(claim)) or Layer(rank_of(claim), writer, claim) for claim in claims}
-        gone = [layer for number, layer in old.items() if number not in said]
-        new = [layer for number, layer in said.items() if number not in old]
-        if not gone and not new:
+        said = tuple(claims)
+        before, old = self._said.get(writer, ()), self._laid.get(writer, {})
+        if len(said) == len(before) and all(map(is_, said, before)):
             return
-        for layer in gone:
-            self._layers.remove(*layer.bounds, layer)
-        for layer in new:
-            self._layers.add(*layer.bounds, layer)
+        laid = {piece: old.get(piece) or _layer(writer, piece[2]) for piece in _pieces(said)}
+        for piece, layer in old.items():
+            if piece not in laid:
+                self._layers.remove(piece[0], piece[1], layer)
+        for piece, layer in laid.items():
+            if piece not in old:
+                self._layers.add(piece[0], piece[1], layer)
         if said:
-            self._said[writer] = said
+            self._said[writer], self._laid[writer] = said, laid
         else:
-            del self._said[writer]
+            del self._said[writer], self._laid[writer]
         self._cached_runs = self._cached_conflicts = None
         self.version += 1
 
@@ -117,7 +127,7 @@ class RingView:
     @property
     def claims(self) -> tuple[tuple[PeerName, RingClaim], ...]:
         """Writer and claim, by writer. O(claims)."""
-        return tuple((writer, claim) for writer in sorted(self._said) for claim in self._claims_of(writer))
+        return tuple((writer, claim) for writer in sorted(self._said) for claim in self._said[writer])
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -139,9 +149,9 @@ class RingView:
         return PeerName(stack[0].rank[2]) if stack else None
 
     def claims_at(self, address: Address) -> tuple[tuple[PeerName, RingClaim], ...]:
-        """Return writer and claim of all that covers an address, by writer."""
-        found = ((PeerName(layer.writer), layer.claim) for layer in self._layers.at(address))
-        return tuple(sorted(((writer, claim) for writer, claim in found if claim is not None), key=_writer))
+        """Return writer and claim of what covers an address, by writer, of each the one that counts."""
+        found = (layer.content for layer in self._layers.at(address))
+        return tuple(sorted((said for said in found if said is not None), key=_writer))
 
     def between(self, lo: Address, hi: Address) -> tuple[Run, ...]:
         """Return the parts of runs that lie in `[lo, hi)`."""
@@ -149,7 +159,7 @@ class RingView:
 
     def runs_of(self, peer: PeerName, lo: int = 0, hi: int = ADDRESS_END) -> tuple[Run, ...]:
         """Return the parts of a peer's runs that lie in `[lo, hi)`, ascending. Costs what it owns there."""
-        return tuple(_run(*part) for part in self._layers.owned(peer, lo, hi))
+        return tuple(_run(*part) for part in self._layers.grouped(peer, lo, hi))
 
     def owned_by(self, peer: PeerName) -> tuple[tuple[Address, Address], ...]:
         """Return a peer's ranges ascending, neighbours joined."""
@@ -163,8 +173,8 @@ class RingView:
 
     def owners(self, lo: Address, hi: Address) -> tuple[PeerName, ...]:
         """Return who owns anything in `[lo, hi)`, ascending. O(owners log)."""
-        found = (owner for owner in self._layers.owners() if owner != NOBODY)
-        return tuple(sorted(PeerName(owner) for owner in found if any(self._layers.owned(owner, lo, hi))))
+        found = (owner for owner in self._layers.groups() if owner != NOBODY)
+        return tuple(sorted(PeerName(owner) for owner in found if any(self._layers.grouped(owner, lo, hi))))
 
     def shares(self, lo: int = 0, hi: int = ADDRESS_END) -> dict[PeerName, int]:
         """Return the count of addresses in `[lo, hi)` by owner, by name. O(owners log) for all of it."""
@@ -184,14 +194,11 @@ class RingView:
         total = 0
         for run in self.runs_of(peer, lo, hi):
             total += run.hi - run.lo
-            for claim in self._claims_of(peer):
+            for claim in self._said.get(peer, ()):
                 overlap = min(run.hi, claim.hi) - max(run.lo, claim.lo)
                 if overlap > 0 and claim.owner == peer:
                     total -= overlap - (min(overlap, 1 << min(claim.free, 128)) if claim.free >= 0 else 0)
         return max(total, 0)
-
-    def _claims_of(self, writer: PeerName) -> Iterator[RingClaim]:
-        return (layer.claim for layer in self._said.get(writer, {}).values() if layer.claim is not None)
 
     def _find_conflicts(self) -> tuple[Conflict, ...]:
         groups: dict[tuple[int, int], list[RingClaim]] = {}
@@ -296,5 +303,28 @@ def _claim_order(claim: RingClaim) -> tuple[int, int, str]:
     return (claim.lo, claim.hi, claim.owner)
 
 
-def _writer(said: tuple[PeerName, RingClaim]) -> PeerName:
+def _pieces(claims: tuple[RingClaim, ...]) -> list[Piece]:
+    """Return where each claim of one writer counts.
+
+    Honest writers' claims are disjoint; those of others, laid as they are, could be as deep as they are many.
+    """
+    pieces: list[Piece] = sorted(((claim.lo, claim.hi, claim) for claim in claims), key=_bounds)
+    if all(one[1] <= other[0] for one, other in pairwise(pieces)):
+        return pieces
+    levels: IntervalMap[tuple[Rank, int]] = IntervalMap()
+    for number, (lo, hi, claim) in enumerate(pieces):
+        levels.assign(lo, hi, (rank_of(claim), -number))
+    return [(lo, hi, pieces[-number][2]) for lo, hi, (_, number) in levels.items()]
+
+
+def _bounds(piece: Piece) -> tuple[int, int]:
+    return piece[:2]
+
+
+def _layer(writer: PeerName, claim: RingClaim) -> Layer[Said | None]:
+    order = (writer, claim.lo, claim.hi, claim.free, claim.why, claim.at_ms)
+    return Layer(rank_of(claim), order, (writer, claim))
+
+
+def _writer(said: Said) -> PeerName:
     return said[0]

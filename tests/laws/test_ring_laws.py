@@ -7,11 +7,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ipam.layers import Layer, Layers
 from core.ipam.ring import RingView, rank_of
 from core.ipam.space import _gaps
 from core.kinds import NOBODY, RingClaim
 from core.types import Address, PeerName
+from crdt.layers import Layer, Layers
 
 SIZE = 24
 """Addresses: so few that claims overlap and touch all the time."""
@@ -40,7 +40,7 @@ def test_a_view_that_goes_on_is_one_made_anew(steps: list[tuple[PeerName, list[R
     # In another order, and every claim twice.
     anew = RingView(DIVISION, [(writer, claim) for writer in sorted(said) for claim in said[writer] * 2])
     assert view.runs == anew.runs
-    assert view.claims == anew.claims
+    assert dict.fromkeys(view.claims) == dict.fromkeys(anew.claims)
     assert dict.fromkeys(view.conflicts) == dict.fromkeys(anew.conflicts)
     assert view.shares() == anew.shares()
     every = [(writer, claim) for writer in said for claim in said[writer]]
@@ -49,7 +49,11 @@ def test_a_view_that_goes_on_is_one_made_anew(steps: list[tuple[PeerName, list[R
         ranks = [rank_of(claim) for _, claim in every if claim.lo <= at < claim.hi]
         ranks += [(0, 0, owner) for lo, hi, owner in DIVISION if lo <= at < hi]
         assert view.owner_at(address) == max(ranks)[2]
-        assert dict.fromkeys(view.claims_at(address)) == {entry: None for entry in every if _covers(entry[1], at)}
+        for writer, claims in said.items():
+            greatest = max((rank_of(claim) for claim in claims if claim.lo <= at < claim.hi), default=None)
+            assert [rank_of(claim) for one, claim in view.claims_at(address) if one == writer] == [
+                rank for rank in (greatest,) if rank is not None
+            ]
 
 
 @given(STEPS, BOUNDS)
@@ -69,15 +73,15 @@ def test_what_somebody_owns_is_what_runs_say(steps: list[tuple[PeerName, list[Ri
 
 @given(st.lists(CLAIMS, max_size=8), st.randoms())
 def test_layers_that_are_taken_away_again_leave_nothing(claims: list[RingClaim], entropy) -> None:
-    layers = Layers()
-    laid = [Layer(rank_of(claim), "w", claim) for claim in claims]
-    for layer in laid:
-        layers.add(*layer.bounds, layer)
+    layers: Layers[RingClaim] = Layers()
+    laid = [(claim.lo, claim.hi, Layer(rank_of(claim), (claim.free,), claim)) for claim in claims]
+    for part in laid:
+        layers.add(*part)
     entropy.shuffle(laid)
-    for layer in laid:
-        layers.remove(*layer.bounds, layer)
+    for part in laid:
+        layers.remove(*part)
     assert list(layers.between(0, SIZE)) == []
-    assert (list(layers.owners()), layers.shares()) == ([], {})
+    assert (list(layers.groups()), layers.shares()) == ([], {})
 
 
 @given(BOUNDS, st.sets(st.integers(0, SIZE)))
@@ -88,5 +92,8 @@ def test_gaps_are_what_is_not_used(bounds: list[int], used: set[int]) -> None:
     assert all(one[1] < two[0] for one, two in pairwise(gaps)), "as few as there can be"
 
 
-def _covers(claim: RingClaim, at: int) -> bool:
-    return claim.lo <= at < claim.hi
+def test_claims_of_one_writer_that_lie_over_each_other_are_no_deeper_than_one() -> None:
+    view = RingView(DIVISION)
+    view.replace(NAMES[2], [RingClaim(at, SIZE, 0, at, NAMES[2], -1, "", 0) for at in range(SIZE)])
+    assert [len(view.claims_at(Address(at))) for at in range(SIZE)] == [1] * SIZE
+    assert len(view.runs) == SIZE

@@ -1,70 +1,54 @@
-"""What everybody claims, address by address: which claims lie over it, and whose it is by the greatest of them.
+"""Ranges of integers laid over each other: which lie over a point, and to which group it belongs by the greatest.
 
-Unlike `crdt.intervals.IntervalMap`, which keeps only the greatest value, claims can be taken away again. So a change
-costs what it touches, and not all claims there are. The result does not depend on the order of changes.
+Unlike `intervals.IntervalMap`, which keeps only the greatest value, what was laid can be taken away again. So a change
+costs what it touches, and not all there is. The result does not depend on the order of changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sortedcontainers import SortedDict
 
-from core.kinds import RingClaim
+T = TypeVar("T")
 
 Rank = tuple[int, int, str]
-"""Generation, epoch, owner: what claims are compared by."""
+"""What layers are compared by; the last part names the group."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One claim, or a part of the initial division."""
+class Layer(Generic[T]):
+    """Something that lies over a range."""
 
     rank: Rank
     """What it is compared by."""
-    writer: str
-    """Who says so; empty for the initial division."""
-    claim: RingClaim | None
-    """As it was written; None for the initial division."""
-    order: tuple[Rank, str, tuple[int, int, int, str, int]] = field(init=False, repr=False)
-    """Tells layers apart, greatest rank last."""
-
-    def __post_init__(self) -> None:
-        claim = self.claim
-        rest = (0, 0, 0, "", 0) if claim is None else (claim.lo, claim.hi, claim.free, claim.why, claim.at_ms)
-        object.__setattr__(self, "order", (self.rank, self.writer, rest))
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """Return where a claim lies."""
-        assert self.claim is not None, "parts of the division stay where they are"
-        return self.claim.lo, self.claim.hi
+    order: tuple[object, ...]
+    """Tells layers of one rank apart: equal only if the layers are; may be compared."""
+    content: T
+    """What it stands for."""
 
 
-Stack = tuple[Layer, ...]
-"""Greatest first."""
-
-
-class Layers:
-    """Stacks of layers by range; a change costs O(log n) for each range that it touches."""
+class Layers(Generic[T]):
+    """Stacks of layers by range; a change costs O(log n + layers there) for each range that it touches."""
 
     def __init__(self) -> None:
         # lo -> (hi, stack); ranges never overlap, and neighbours with equal stacks are merged.
-        self._runs: SortedDict[int, tuple[int, Stack]] = SortedDict()
-        self._owned: dict[str, SortedDict[int, int]] = {}
+        self._runs: SortedDict[int, tuple[int, tuple[Layer[T], ...]]] = SortedDict()
+        self._grouped: dict[str, SortedDict[int, int]] = {}
         self._shares: dict[str, int] = {}
 
-    def add(self, lo: int, hi: int, layer: Layer) -> None:
+    def add(self, lo: int, hi: int, layer: Layer[T]) -> None:
         """Lay a layer over `[lo, hi)`."""
         self._change(lo, hi, lambda stack: tuple(sorted((*stack, layer), key=_order, reverse=True)))
 
-    def remove(self, lo: int, hi: int, layer: Layer) -> None:
+    def remove(self, lo: int, hi: int, layer: Layer[T]) -> None:
         """Take one away that was laid over `[lo, hi)`."""
         self._change(lo, hi, lambda stack: tuple(one for one in stack if one is not layer))
 
-    def at(self, point: int) -> Stack:
-        """Return what lies over one address; nothing where nobody claims anything."""
+    def at(self, point: int) -> tuple[Layer[T], ...]:
+        """Return what lies over one point, greatest first."""
         index = self._runs.bisect_right(point) - 1
         if index < 0:
             return ()
@@ -77,28 +61,28 @@ class Layers:
             (max(start, lo), min(end, hi), stack[0].rank) for start, end, stack in self._touching(lo, hi)
         )
 
-    def owned(self, owner: str, lo: int, hi: int) -> Iterator[tuple[int, int, Rank]]:
-        """Yield an owner's parts of `[lo, hi)` likewise. Costs what it owns there."""
-        owned = self._owned.get(owner)
-        if owned is None:
+    def grouped(self, group: str, lo: int, hi: int) -> Iterator[tuple[int, int, Rank]]:
+        """Yield a group's parts of `[lo, hi)` likewise. Costs what it has there."""
+        grouped = self._grouped.get(group)
+        if grouped is None:
             return
-        first = max(owned.bisect_right(lo) - 1, 0)
-        parts = ((start, owned[start]) for start in owned.islice(first))
+        first = max(grouped.bisect_right(lo) - 1, 0)
+        parts = ((start, grouped[start]) for start in grouped.islice(first))
         yield from _merged(
             (max(start, lo), min(end, hi), self._runs[start][1][0].rank) for start, end in _until(parts, hi) if end > lo
         )
 
-    def owners(self) -> Iterator[str]:
-        """Yield who owns anything."""
-        yield from self._owned
+    def groups(self) -> Iterator[str]:
+        """Yield all groups that have anything."""
+        yield from self._grouped
 
     def shares(self) -> dict[str, int]:
-        """Return how much everybody owns; do not change it."""
+        """Return how many points each group has; do not change it."""
         return self._shares
 
-    def _change(self, lo: int, hi: int, edit: Callable[[Stack], Stack]) -> None:
+    def _change(self, lo: int, hi: int, edit: Callable[[tuple[Layer[T], ...]], tuple[Layer[T], ...]]) -> None:
         assert lo < hi, f"empty range [{lo}, {hi})"
-        pieces: list[tuple[int, int, Stack]] = []
+        pieces: list[tuple[int, int, tuple[Layer[T], ...]]] = []
         at = lo
         for start, end, stack in list(self._touching(lo, hi)):
             self._drop(start)
@@ -116,7 +100,7 @@ class Layers:
             if stack:
                 self._insert(piece_lo, piece_hi, stack)
 
-    def _touching(self, lo: int, hi: int) -> Iterator[tuple[int, int, Stack]]:
+    def _touching(self, lo: int, hi: int) -> Iterator[tuple[int, int, tuple[Layer[T], ...]]]:
         first = max(self._runs.bisect_right(lo) - 1, 0)
         for start in self._runs.islice(first):
             if start >= hi:
@@ -125,7 +109,7 @@ class Layers:
             if end > lo:
                 yield start, end, stack
 
-    def _insert(self, lo: int, hi: int, stack: Stack) -> None:
+    def _insert(self, lo: int, hi: int, stack: tuple[Layer[T], ...]) -> None:
         index = self._runs.bisect_left(lo)
         if index > 0:
             left, (left_hi, left_stack) = self._runs.peekitem(index - 1)
@@ -137,17 +121,17 @@ class Layers:
             self._drop(hi)
             hi = right[0]
         self._runs[lo] = (hi, stack)
-        owner = stack[0].rank[2]
-        self._owned.setdefault(owner, SortedDict())[lo] = hi
-        self._shares[owner] = self._shares.get(owner, 0) + hi - lo
+        group = stack[0].rank[2]
+        self._grouped.setdefault(group, SortedDict())[lo] = hi
+        self._shares[group] = self._shares.get(group, 0) + hi - lo
 
     def _drop(self, lo: int) -> None:
         hi, stack = self._runs.pop(lo)
-        owner = stack[0].rank[2]
-        del self._owned[owner][lo]
-        self._shares[owner] -= hi - lo
-        if not self._shares[owner]:
-            del self._owned[owner], self._shares[owner]
+        group = stack[0].rank[2]
+        del self._grouped[group][lo]
+        self._shares[group] -= hi - lo
+        if not self._shares[group]:
+            del self._grouped[group], self._shares[group]
 
 
 def _merged(parts: Iterator[tuple[int, int, Rank]]) -> Iterator[tuple[int, int, Rank]]:
@@ -171,9 +155,9 @@ def _until(parts: Iterator[tuple[int, int]], hi: int) -> Iterator[tuple[int, int
         yield start, end
 
 
-def _order(layer: Layer) -> tuple[Rank, str, tuple[int, int, int, str, int]]:
-    return layer.order
+def _order(layer: Layer[T]) -> tuple[Rank, tuple[object, ...]]:
+    return layer.rank, layer.order
 
 
-def _lo(piece: tuple[int, int, Stack]) -> int:
+def _lo(piece: tuple[int, int, tuple[Layer[T], ...]]) -> int:
     return piece[0]
