@@ -218,7 +218,7 @@ class Twins:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             self._hear(heard, GRACE_S)
-            is_carried = self._relay is not None and self._relay.count >= self._crossings
+            is_carried = self._relay is None or self._relay.count >= self._crossings
             if (
                 is_carried
                 and sum(heard.values()) >= wanted
@@ -249,8 +249,8 @@ class Twins:
         return end[1], self.addresses[end[1], host]
 
     def _sleeves(self, host: int, number: int) -> tuple[int, int] | None:
-        assert self._relay is not None
-        end = self._relay.end(host, number)
+        # While the first hosts are being made there is nobody to carry.
+        end = None if self._relay is None else self._relay.end(host, number)
         self._crossings += end is not None
         return end
 
