@@ -11,7 +11,7 @@ from bench.mutants.mutant import Edit, Mutant, Outdated, changed, mutants, plant
 from sim.seeds import PROFILES
 
 COUNT_MIN = 20
-INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "crash")
+INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "crash")
 
 
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
