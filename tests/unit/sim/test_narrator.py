@@ -28,7 +28,7 @@ def story_of(*steps: Step) -> Story:
 
 
 def test_looking_on_changes_nothing() -> None:
-    for seed in (6, 17, 26):
+    for seed in (4, 17, 26):
         assert tell(draw(seed), profile="all").report == run_seed(seed)
 
 

@@ -1,4 +1,7 @@
-"""A hundred thousand bad datagrams of each kind: nothing delivered, nothing crashes, memory flat, counters tell."""
+"""Forty thousand bad datagrams of each kind: nothing delivered, nothing crashes, memory flat, counters tell.
+
+A million of each are sent to real agents in `tests/kernel`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from datapath.sleeve import aead
 from datapath.sleeve.control import ControlError, SetTunnel, decode, encode
 from datapath.sleeve.opener import Drop
 
-COUNT = 100_000
+COUNT = 40_000
 TRAIN = 25
 """Datagrams of one size at a time, as the kernel hands them over."""
 GROWTH_MAX_KB = 6_000
@@ -57,9 +60,9 @@ def test_random_ones(cipher: int) -> None:
 
     assert arrive(pair, trains()) == dropped(pair) == COUNT
     assert pair.frames == []
-    assert pair.opener.drops[Drop.FORGED] > 100
-    assert pair.opener.drops[Drop.STRANGER] > 1_000
-    assert pair.opener.drops[Drop.KEY] > 1_000
+    assert pair.opener.drops[Drop.FORGED] > COUNT // 1_000
+    assert pair.opener.drops[Drop.STRANGER] > COUNT // 100
+    assert pair.opener.drops[Drop.KEY] > COUNT // 100
 
 
 def test_truncated_ones() -> None:
