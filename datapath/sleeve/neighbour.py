@@ -82,6 +82,7 @@ class Neighbour:
         self._sleeve = Liveness(now_ms, HEARD_AGAIN_LAST)
         self._fast = Liveness(now_ms)
         self._pmtu = PathMtu(now_ms)
+        self._was_up = False
         self._ask_mtu_ms = now_ms
         self._reconnect_ms = now_ms + RECONNECT_MS
         self._reconnects = 0
@@ -199,7 +200,10 @@ class Neighbour:
             mtu = self.endpoint.mtu()
             if mtu is not None:
                 self._pmtu.limit(mtu, now_ms)
-        size = self._pmtu.tick(now_ms) if self._sleeve.hears else None
+        was_up, self._was_up = self._was_up, self._sleeve.is_up
+        if self._was_up and not was_up:
+            self._pmtu.resume(now_ms)
+        size = self._pmtu.tick(now_ms) if self._was_up else None
         if size is not None:
             outlet.send_control(self, probe.MESSAGE.pack(probe.SIZE, size), size)
         self.sending.capacity = self._pmtu.size

@@ -47,6 +47,12 @@ class PathMtu:
         self.size = min(self.size, limit)
         self._search(limit + 8, limit, now_ms)
 
+    def resume(self, now_ms: int) -> None:
+        """Note that datagrams get through again after a break: it was not their size that made them fail."""
+        self._misses = 0
+        if self.size < self._limit:
+            self._search(self._limit + 8, self._limit, now_ms)
+
     def tick(self, now_ms: int) -> int | None:
         """Return the size of a probe to send now, if any."""
         if now_ms < self._due_ms:

@@ -188,16 +188,39 @@ def test_an_agent_that_does_not_listen_is_told_later() -> None:
     assert world.why(0) == ""
 
 
-def test_keys_rotate_by_the_hour_only_while_both_hear_each_other() -> None:
+@pytest.mark.parametrize("silent", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("is_fast_up", [False, True])
+def test_large_datagrams_are_back_soon_after_a_break_of_one_way_or_both(
+    silent: tuple[int, ...], is_fast_up: bool
+) -> None:
+    world = World()
+    for end in world.ends:
+        end.me._pmtu.limit(1500, 0)
+    world.run(20_000, lambda _, by, __: is_fast_up or by == SLEEVE)
+    assert [end.me.sending.capacity for end in world.ends] == [1472, 1472]
+    world.run(25_000, lambda number, *_: number not in silent)
+    world.run(9_000, lambda _, by, __: is_fast_up or by == SLEEVE)
+    assert [end.me.sending.capacity for end in world.ends] == [1472, 1472]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "count"), [(keys.ROTATION_MS, 0), (keys.ROTATION_MS_MIN, keys.ROTATION_DATAGRAMS)]
+)
+def test_keys_rotate_by_the_hour_and_by_volume_only_while_both_hear_each_other(age_ms: int, count: int) -> None:
     world = World()
     world.run(1_000)
     one = world.ends[0]
-    one.me.sending.keys._since_ms -= keys.ROTATION_MS
+
+    def wear() -> None:
+        one.me.sending.keys._since_ms -= age_ms
+        one.me.sending.keys._since_count -= count
+
+    wear()
     world.run(1_000)
     assert one.me.sending.keys.epoch == 1
     assert [said for said in one.said if isinstance(said, Epochs)] == [Epochs(SESSION, 1, 0, 0)]
     world.run(20_000, lambda *_: False)
-    one.me.sending.keys._since_ms -= keys.ROTATION_MS
+    wear()
     world.run(20_000, lambda *_: False)
     assert one.me.sending.keys.epoch == 1
 

@@ -75,6 +75,18 @@ def test_a_smaller_first_link_counts_at_once() -> None:
     assert path.search.size == 1368
 
 
+def test_after_a_break_the_largest_size_is_tried_first() -> None:
+    path = Path(1500)
+    path.run(5_000)
+    path.mtu = 0
+    assert path.run(10_000) == CAPACITY_MIN
+    path.mtu = 1500
+    path.search.resume(path.now_ms)
+    path.sent.clear()
+    assert path.run(100) == 1472
+    assert path.sent == [1472]
+
+
 def test_acknowledgements_nobody_earned_change_nothing() -> None:
     search = PathMtu(0)
     search.limit(1500, 0)
