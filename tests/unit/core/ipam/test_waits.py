@@ -34,7 +34,7 @@ def test_an_address_given_away_by_a_peer_that_is_being_removed_is_nobody_s_and_i
     hear(one, two, put(ring_key(ring.ring_id, lo), gift))
     held, homes = Held(context), Homes(context, universe)
     asks = Asks(context, ring, homes, lambda _peer: True, lambda _peer, _body: True)
-    finder = Finder(universe, held, Space(context, ring, held), asks, Labels(context))
+    finder = Finder(universe, held, Space(context, ring, held), asks, Labels(context), lambda: ())
     wait = Wait("key", "a", (cidr_of("10.32.0.40/26"),), lambda _result: None, "claim")
 
     def why() -> str:

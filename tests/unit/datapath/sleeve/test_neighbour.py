@@ -203,9 +203,7 @@ def test_large_datagrams_are_back_soon_after_a_break_of_one_way_or_both(
     assert [end.me.sending.capacity for end in world.ends] == [1472, 1472]
 
 
-@pytest.mark.parametrize(
-    ("age_ms", "count"), [(keys.ROTATION_MS, 0), (keys.ROTATION_MS_MIN, keys.ROTATION_DATAGRAMS)]
-)
+@pytest.mark.parametrize(("age_ms", "count"), [(keys.ROTATION_MS, 0), (keys.ROTATION_MS_MIN, keys.ROTATION_DATAGRAMS)])
 def test_keys_rotate_by_the_hour_and_by_volume_only_while_both_hear_each_other(age_ms: int, count: int) -> None:
     world = World()
     world.run(1_000)
