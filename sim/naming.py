@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from core.kinds import LinkRecord, NameRecord, PortRecord, TextRecord
+from core.kinds import AttachmentRecord, LinkRecord, NameRecord, PortRecord, TextRecord
 from core.naming.answers import NameAnswers
 from core.naming.presence import HOLD_DOWN_MS
 from core.replica import Replica
@@ -103,7 +103,7 @@ class Naming:
 
     def unfinished(self, hearts: list[tuple[Host, Replica]]) -> list[str]:
         """Say which names are not answered as they should be, now that nothing goes wrong any more."""
-        problems = []
+        problems: list[str] = []
         promised = {
             (name_of(user.name), address): holder.name
             for holder, _ in hearts
@@ -117,6 +117,7 @@ class Naming:
         for holder, _ in hearts:
             promised.update((said, holder.name) for said in book.promised(holder.index))
         for host, heart in hearts:
+            problems.extend(_orphans(host, heart))
             answered = dict.fromkeys(_answered(host))
             expected = dict.fromkeys(_said(heart, (host.config.peer, *heart.mesh.next_hops)))
             missing = [said for said in (*expected, *promised) if said not in answered]
@@ -129,6 +130,14 @@ class Naming:
                 name, what = extra[0]
                 problems.append(f"{host.name} answers {what} for {name}, of which nobody within reach says so")
         return problems
+
+
+def _orphans(host: Host, heart: Replica) -> Iterator[str]:
+    """Say which names have outlived their containers: workloads give names to attached ones only."""
+    attached = {key.split("/")[1]: None for key, _ in heart.board.of(host.config.peer, AttachmentRecord)}
+    for _, record in heart.board.of(host.config.peer, NameRecord):
+        if record.container not in attached:
+            yield f"{host.name} still says {record.name} of {record.container}, which is not attached"
 
 
 def _answered(host: Host) -> Iterator[Said]:
