@@ -379,6 +379,8 @@ class Replica:
         """Have saved what was decided, and let go what waits for nothing."""
         if self._commits.trouble:
             self.attachments.disk_failed(self._commits.refusal())
+            # Names that came with what was undone are no more.
+            self.zone.facts_changed(self.zone.reached, self.zone.connected)
         self._commits.flush()
         if self._is_moving and not self._context.changes:
             self._is_moving, self._moved_at = False, self._commits.own.head.seq
