@@ -40,7 +40,7 @@ from sim.reach import Reach
 from sim.relayed import Relayed
 from sim.rings import Rings
 from sim.stage import Stage
-from sim.strangers import check_given
+from sim.strangers import Strangers
 
 REPAIR_US = 80_000_000
 """A sweep finds what nobody has told, and one retry may have to be waited for."""
@@ -64,6 +64,7 @@ class Checks:
         self._reach = Reach(stage, self._store, self._board)
         self._differs: dict[int, tuple[dict[tuple[str, ...], KernelObject], int]] = {}
         self._relayed = Relayed()
+        self._strangers = Strangers()
         self._naming = Naming(stage)
         self._doubt = Doubt(stage.world, stage.books, self._board)
 
@@ -128,7 +129,7 @@ class Checks:
 
     def applied(self, host: Host, event: Event, effects: Sequence[Effect]) -> None:
         """Remember where it gives from, and what in ignorance; all else is looked at when it is carried out."""
-        check_given(host, self._board, effects, self._world.now_us)
+        self._strangers.applied(host, self._board, effects, self._world.now_us)
         self._rings.applied(host)
         self._doubt.decided(host, effects)
 

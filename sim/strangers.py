@@ -12,6 +12,7 @@ from core.board import Board
 from core.effects import Effect, Persist
 from core.kinds import AddressRecord, parse
 from core.types import Address, address_text
+from crdt.fact import Origin
 from sim.books import Violation
 from sim.host import Host
 
@@ -30,18 +31,27 @@ def answers_to(host: Host, addresses: Sequence[Address]) -> tuple[tuple[Address,
     return tuple((address, STRANGER) for address in addresses if address in host.kernel.strangers)
 
 
-def check_given(host: Host, board: Board, effects: Sequence[Effect], now_us: int) -> None:
-    """Check what a host is about to write; `board` is that of the observer. Raises: Violation."""
-    if not host.kernel.strangers:
-        return
-    for effect in effects:
-        for delta in effect.deltas if isinstance(effect, Persist) else ():
-            for fact in delta.facts if delta.origin.peer == host.config.peer else ():
-                record = None if fact.body is None else parse(fact.kind, fact.body)
-                if not isinstance(record, AddressRecord) or record.why.endswith(AGAIN):
-                    continue
-                since_us = host.kernel.strangers.get(Address(record.address))
-                is_known = board.get(host.config.peer, fact.key, AddressRecord) is not None
-                if since_us is not None and not is_known and now_us - since_us > QUICK_US:
+class Strangers:
+    """Looks at what hosts decide to give."""
+
+    def __init__(self) -> None:
+        self._decided: dict[tuple[Origin, int], None] = {}
+
+    def applied(self, host: Host, board: Board, effects: Sequence[Effect], now_us: int) -> None:
+        """Check what a host has just decided to write; `board` is that of the observer. Raises: Violation.
+
+        What a disk has refused is offered to it again, and was decided before.
+        """
+        for effect in effects:
+            for delta in effect.deltas if isinstance(effect, Persist) else ():
+                for fact in delta.facts if delta.origin.peer == host.config.peer else ():
+                    record = None if fact.body is None else parse(fact.kind, fact.body)
+                    if not isinstance(record, AddressRecord) or (delta.origin, fact.seq) in self._decided:
+                        continue
+                    self._decided[delta.origin, fact.seq] = None
+                    is_new = board.get(host.config.peer, fact.key, AddressRecord) is None
+                    since_us = host.kernel.strangers.get(Address(record.address))
+                    if since_us is None or not is_new or record.why.endswith(AGAIN) or now_us - since_us <= QUICK_US:
+                        continue
                     text = address_text(Address(record.address))
                     raise Violation(f"I2: {host.name} gives {text}, for which a stranger answers: {fact.key}")
