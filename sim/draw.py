@@ -76,6 +76,8 @@ Pair = tuple[HostIndex, HostIndex]
 
 APART = 0.3
 """Share of hosts that are launched with settings of their own."""
+NARROWEST = 122
+"""Prefix of a range that has room for what a host keeps which was called dead and lives: nobody gives that back."""
 OTHER_UNIVERSES = ("", "", "10.32.0.0/25", "10.33.0.0/24", "none", "10.32.0.0/24,fd00::/120")
 """Some overlap the others' range, one does not."""
 
@@ -140,7 +142,7 @@ def _families(entropy: random.Random, universe: str, *, kernels: bool) -> str:
         return universe
     # With kernels, containers stay to the end, and all of them need room.
     narrower = 0 if kernels else entropy.choice(NARROWER)
-    prefix = int(universe.rpartition("/")[2]) + 96 + narrower
+    prefix = min(int(universe.rpartition("/")[2]) + 96 + narrower, NARROWEST)
     six = f"fd00::/{prefix}"
     return six if entropy.random() < WITH_IPV6 else f"{universe},{six}"
 

@@ -126,7 +126,7 @@ class Allocator:
         self._context.answer(request, " ".join(map(str, cidrs)))
 
     def prime(self, request: RequestId) -> None:
-        """Answer once there is a ring."""
+        """Answer once there is a ring, and we may act on it."""
         if self._seed is None:
             self._context.answer(request)
             return
@@ -382,12 +382,11 @@ class Allocator:
     def _work(self) -> None:
         """Try everything that waits, in the order in which it came."""
         steward = self._ready()
-        if self._seed is not None and self._seed.ring is not None:
-            for request in self._primes:
-                self._context.answer(request)
-            self._primes.clear()
         if steward is None:
             return
+        for request in self._primes:
+            self._context.answer(request)
+        self._primes.clear()
         self._grace.check(steward.space)
         asks: dict[AskKey, None] = {}
         done: list[tuple[Wait, tuple[Cidr, ...] | str]] = []

@@ -12,7 +12,7 @@ from core.marks import MARKS
 from sim.campaign.result import Result
 from sim.scenario import ACTIONS
 
-SCRIPTED = ("lie-about-sync", "relaunch")
+SCRIPTED = ("clone", "lie-about-sync", "relaunch")
 """Go beyond the promises by themselves, so that only stories have them, never seeds."""
 UNHEARD_OF = ("gossip.corrupt-replaced", "gossip.equivocation", "gossip.gap", "ipam.note-denies")
 """Marks that no honest cluster passes: a violation if one ever does, never missed if none does."""

@@ -291,6 +291,7 @@ def test_options_of_the_proxy(docker: Proxied, tmp_path: Path) -> None:
     docker.weave("stop")
     words = ["--name", "7e:00:00:00:0d:01", "--ipalloc-init", "consensus=1", "--proxy", "--docker-api", docker.direct]
     words += ["-H", docker.proxy, "-H", "tcp://127.0.0.1:12376", "--docker-bridge", "lo", "--rewrite-inspect"]
+    words += ["--dns-listen-address", "127.0.0.1"]
     words += ["--no-multicast-route", "--no-rewrite-hosts", "--hostname-match", "(.*)-[0-9]+", "--tlsverify", *files]
     launched = docker.weave("launch", *words)
     assert launched.returncode == 0, launched.stderr

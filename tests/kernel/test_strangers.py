@@ -50,6 +50,10 @@ def plug_in(lab: Lab, host: str, *addresses: str) -> str:
         assert done.returncode == 0, (words, done.stderr)
         return done.stdout
 
+    until = time.monotonic() + TIMEOUT_S
+    while lab.run(host, "ip", "link", "show", "weave").returncode:
+        assert time.monotonic() < until, "the agent makes no bridge"
+        time.sleep(0.1)
     netns = lab.namespace(host, "stranger").path.name
     do(host, "link", "add", "odd", "type", "veth", "peer", "name", "eth0", "netns", netns)
     do(host, "link", "set", "odd", "master", "weave", "up")
